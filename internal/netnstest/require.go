@@ -44,3 +44,22 @@ func RequireRealRoot(t testing.TB) {
 		t.Skip("no-root: needs root of the machine itself")
 	}
 }
+
+// RequireCgroup skips the test unless it may make cgroups in a hierarchy that all
+// processes are in; it returns that hierarchy's folder.
+func RequireCgroup(t testing.TB) string {
+	t.Helper()
+	RequireRealRoot(t)
+	for _, root := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/systemd"} {
+		if _, err := os.Stat(root + "/cgroup.procs"); err != nil {
+			continue
+		}
+		probe, err := os.MkdirTemp(root, "berth-probe-")
+		if err == nil {
+			os.Remove(probe)
+			return root
+		}
+	}
+	t.Skip("no-cgroup: no hierarchy can be written to")
+	return ""
+}

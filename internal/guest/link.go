@@ -1,0 +1,259 @@
+package guest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"berth/internal/ipam"
+)
+
+// link is what rtnetlink says about one interface.
+type link struct {
+	index  int
+	name   string
+	kind   string // "veth", "tun", "bridge", …; "" for hardware
+	master int    // ifindex of the bridge it is enslaved to, 0 none
+	peer   int    // ifindex of the other end of a veth
+	nsid   int    // the other end's namespace as this one numbers it, noNamespace when it is in this one
+	mac    ipam.MAC
+}
+
+const noNamespace = -1
+
+// kernel asks rtnetlink questions over one lasting socket in berth's own namespace.
+// Interfaces of other namespaces are read from here too (IFLA_TARGET_NETNSID, since Linux
+// 4.20): nothing of ours ever stays in a guest. Not safe for concurrent use.
+type kernel struct {
+	conn *netlink.Conn // nil before the first question and after trouble
+}
+
+// answerTime bounds one question; the kernel answers in microseconds.
+const answerTime = 5 * time.Second
+
+func (k *kernel) close() {
+	if k.conn != nil {
+		k.conn.Close()
+		k.conn = nil
+	}
+}
+
+// ask sends one request. A refusal by the kernel is a unix.Errno in the error; after any
+// other trouble the next question goes over a new socket, since late answers may still come on this one.
+func (k *kernel) ask(typ netlink.HeaderType, flags netlink.HeaderFlags, head []byte, attrs func(*netlink.AttributeEncoder)) ([]netlink.Message, error) {
+	if k.conn == nil {
+		conn, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Strict: true})
+		if err != nil {
+			return nil, fmt.Errorf("open rtnetlink: %w", err)
+		}
+		k.conn = conn
+	}
+	encoder := netlink.NewAttributeEncoder()
+	attrs(encoder)
+	body, err := encoder.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if err := k.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		return nil, err
+	}
+	answer, err := k.conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: typ, Flags: netlink.Request | flags},
+		Data:   append(head, body...),
+	})
+	var errno unix.Errno
+	if err != nil && (!errors.As(err, &errno) || errno == unix.ENOBUFS) {
+		k.close()
+	}
+	return answer, err
+}
+
+// isAbsent reports whether the kernel said that there is no such interface or namespace.
+func isAbsent(err error) bool {
+	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)
+}
+
+func interfaceHead(index int) []byte {
+	head := make([]byte, unix.SizeofIfInfomsg)
+	binary.NativeEndian.PutUint32(head[4:], uint32(index))
+	return head
+}
+
+const skipStatistics = 1 << 3 // RTEXT_FILTER_SKIP_STATS
+
+// link reads one interface of berth's own namespace.
+func (k *kernel) link(index int) (link, error) {
+	return k.linkIn(noNamespace, index)
+}
+
+// linkIn reads one interface of the namespace numbered nsid.
+func (k *kernel) linkIn(nsid, index int) (link, error) {
+	answer, err := k.ask(unix.RTM_GETLINK, 0, interfaceHead(index), func(e *netlink.AttributeEncoder) {
+		e.Uint32(unix.IFLA_EXT_MASK, skipStatistics)
+		if nsid != noNamespace {
+			e.Int32(unix.IFLA_TARGET_NETNSID, int32(nsid))
+		}
+	})
+	if err != nil {
+		return link{}, fmt.Errorf("read interface %d: %w", index, err)
+	}
+	for _, message := range answer {
+		if l, err := parseLink(message.Data); err == nil && l.index == index {
+			return l, nil
+		}
+	}
+	return link{}, fmt.Errorf("read interface %d: %w", index, errMalformed)
+}
+
+// ports lists the interfaces enslaved to a bridge. What changes meanwhile can make the
+// list incomplete (never wrong), so an absence from it proves nothing.
+func (k *kernel) ports(bridge int) ([]link, error) {
+	const tries = 5
+	for try := 1; ; try++ {
+		answer, err := k.ask(unix.RTM_GETLINK, netlink.Dump, interfaceHead(0), func(e *netlink.AttributeEncoder) {
+			e.Uint32(unix.IFLA_EXT_MASK, skipStatistics)
+			e.Uint32(unix.IFLA_MASTER, uint32(bridge))
+		})
+		interrupted := errors.Is(err, unix.EINTR)
+		if err != nil && !interrupted {
+			return nil, fmt.Errorf("list the ports of interface %d: %w", bridge, err)
+		}
+		var ports []link
+		for _, message := range answer {
+			interrupted = interrupted || message.Header.Flags&netlink.DumpInterrupted != 0
+			if l, err := parseLink(message.Data); err == nil && l.master == bridge {
+				ports = append(ports, l)
+			}
+		}
+		if !interrupted || try == tries {
+			return ports, nil
+		}
+	}
+}
+
+// bridge finds a bridge's ifindex by name; 0 when there is none, or it is none.
+func (k *kernel) bridge(name string) (int, error) {
+	answer, err := k.ask(unix.RTM_GETLINK, 0, interfaceHead(0), func(e *netlink.AttributeEncoder) {
+		e.String(unix.IFLA_IFNAME, name)
+	})
+	if isAbsent(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read bridge %s: %w", name, err)
+	}
+	for _, message := range answer {
+		if l, err := parseLink(message.Data); err == nil && l.name == name && l.kind == "bridge" {
+			return l.index, nil
+		}
+	}
+	return 0, nil
+}
+
+// nsid asks which number berth's namespace has for the one open as fd; noNamespace for none.
+func (k *kernel) nsid(fd int) (int, error) {
+	const head = 4 // struct rtgenmsg, padded
+	answer, err := k.ask(unix.RTM_GETNSID, 0, make([]byte, head), func(e *netlink.AttributeEncoder) {
+		e.Uint32(unix.NETNSA_FD, uint32(fd))
+	})
+	if err != nil {
+		return noNamespace, fmt.Errorf("read a namespace's number: %w", err)
+	}
+	for _, message := range answer {
+		if len(message.Data) < head {
+			continue
+		}
+		attrs, err := netlink.NewAttributeDecoder(message.Data[head:])
+		if err != nil {
+			continue
+		}
+		for attrs.Next() {
+			if attrs.Type() == unix.NETNSA_NSID {
+				return int(attrs.Int32()), attrs.Err()
+			}
+		}
+	}
+	return noNamespace, nil
+}
+
+// maxAddresses bounds what is read of one interface: a guest may add any number.
+const maxAddresses = 4096
+
+// addresses lists the IPv4 addresses of an interface of the namespace numbered nsid.
+func (k *kernel) addresses(nsid, index int) ([]netip.Prefix, error) {
+	head := make([]byte, unix.SizeofIfAddrmsg)
+	head[0] = unix.AF_INET
+	binary.NativeEndian.PutUint32(head[4:], uint32(index))
+	answer, err := k.ask(unix.RTM_GETADDR, netlink.Dump, head, func(e *netlink.AttributeEncoder) {
+		e.Int32(unix.IFA_TARGET_NETNSID, int32(nsid))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the addresses of interface %d: %w", index, err)
+	}
+	var prefixes []netip.Prefix
+	for _, message := range answer[:min(len(answer), maxAddresses)] {
+		if p, ok := parseAddress(message.Data, index); ok {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes, nil
+}
+
+func parseAddress(data []byte, index int) (netip.Prefix, bool) {
+	if len(data) < unix.SizeofIfAddrmsg || binary.NativeEndian.Uint32(data[4:]) != uint32(index) {
+		return netip.Prefix{}, false
+	}
+	attrs, err := netlink.NewAttributeDecoder(data[unix.SizeofIfAddrmsg:])
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	for attrs.Next() {
+		if attrs.Type() != unix.IFA_LOCAL {
+			continue
+		}
+		if addr, ok := netip.AddrFromSlice(attrs.Bytes()); ok {
+			return netip.PrefixFrom(addr, int(data[1])), true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+func parseLink(data []byte) (link, error) {
+	if len(data) < unix.SizeofIfInfomsg {
+		return link{}, errMalformed
+	}
+	l := link{index: int(int32(binary.NativeEndian.Uint32(data[4:]))), nsid: noNamespace}
+	attrs, err := netlink.NewAttributeDecoder(data[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return link{}, err
+	}
+	for attrs.Next() {
+		switch attrs.Type() {
+		case unix.IFLA_IFNAME:
+			l.name = attrs.String()
+		case unix.IFLA_ADDRESS:
+			l.mac = ipam.MACFrom(attrs.Bytes())
+		case unix.IFLA_MASTER:
+			l.master = int(attrs.Uint32())
+		case unix.IFLA_LINK:
+			l.peer = int(attrs.Uint32())
+		case unix.IFLA_LINK_NETNSID:
+			l.nsid = int(attrs.Int32())
+		case unix.IFLA_LINKINFO:
+			attrs.Nested(func(info *netlink.AttributeDecoder) error {
+				for info.Next() {
+					if info.Type() == unix.IFLA_INFO_KIND {
+						l.kind = info.String()
+					}
+				}
+				return nil
+			})
+		}
+	}
+	return l, attrs.Err()
+}
