@@ -154,11 +154,7 @@ func TestStateIsRightAfterEventsWereLost(t *testing.T) {
 	netnstest.Bridge(t, "br0", "")
 	log := &overflowLog{t: t, seen: make(chan struct{}, 1)}
 	x := newTestIndex(t, func(x *Index) { x.buffer = 1; x.log = log.logger() }, "br0")
-	batch := ""
-	for i := range 600 {
-		batch += fmt.Sprintf("link add p%d type veth peer name q%d\nlink set p%d master br0 up\nlink del p%d\n", i, i, i, i)
-	}
-	log.batch(t, batch)
+	cyclePorts(t, 600)
 	netnstest.AddGuest(t, "br0", "web", "")
 	awaitNames(t, x, "web")
 	select {

@@ -63,6 +63,9 @@ func assign(ports []*port) (map[int]string, ipam.Problems) {
 			continue
 		}
 		if owner, taken := owners[name]; taken {
+			if first.space.dead {
+				continue // its port will go; the guest has come back under another
+			}
 			problems = append(problems, &ipam.Problem{
 				Code: ipam.CodeConflict,
 				Text: fmt.Sprintf("two guests of %s are called %s: the one on port %s was there first, the one on port %s stays unnamed",

@@ -2,10 +2,13 @@ package guest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // overflowLog notices that the index reported lost events.
@@ -30,12 +33,27 @@ func (l *overflowLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// batch runs many ip commands in one process.
-func (l *overflowLog) batch(t *testing.T, commands string) {
+// cyclePorts creates, plugs in and deletes n ports, several at a time.
+func cyclePorts(t *testing.T, n int) {
 	t.Helper()
-	cmd := exec.Command("ip", "-batch", "-")
-	cmd.Stdin = strings.NewReader(commands)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("ip -batch: %v\n%s", err, out)
+	const lanes = 12
+	var group errgroup.Group
+	for lane := range lanes {
+		var batch strings.Builder
+		for i := lane; i < n; i += lanes {
+			fmt.Fprintf(&batch, "link add p%d type veth peer name q%d\nlink set p%d master br0 up\nlink del p%d\n", i, i, i, i)
+		}
+		group.Go(func() error {
+			cmd := exec.Command("ip", "-batch", "-")
+			cmd.Stdin = strings.NewReader(batch.String())
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("ip -batch: %w: %s", err, out)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
