@@ -2,8 +2,11 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,5 +180,61 @@ func TestResolveFindsAtOnceWhatNoEventTold(t *testing.T) {
 		if err != nil || g.Name != name {
 			t.Fatalf("%s: %+v, %v", name, g, err)
 		}
+	}
+}
+
+func TestBrokenSubscriptionIsRenewed(t *testing.T) {
+	netnstest.Require(t, "ip", "nsenter")
+	netnstest.Bridge(t, "br0", "")
+	x := NewIndex(slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	x.SetBridges("br0")
+	conn, err := x.subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { x.listen(ctx, conn) })
+	group.Go(func() { x.work(ctx) })
+	defer group.Wait()
+	defer cancel()
+	netnstest.AddGuest(t, "br0", "web", "")
+	awaitNames(t, x, "web")
+	netnstest.Run(t, "ip", "link", "del", "vweb")
+	awaitNames(t, x)
+}
+
+func TestFloodOfLooksIsAnsweredFromMemory(t *testing.T) {
+	netnstest.Require(t, "ip", "nsenter")
+	netnstest.Bridge(t, "br0", "")
+	netnstest.AddGuest(t, "br0", "web", "")
+	x := newTestIndex(t, nil, "br0")
+	awaitNames(t, x, "web")
+	index := indexOf(t, "vweb")
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 5000 {
+				g, err := x.Refresh(t.Context(), index)
+				if err != nil || g.Name != "web" {
+					t.Errorf("%+v, %v", g, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := testing.AllocsPerRun(1000, func() { _, _ = x.Resolve(t.Context(), index) }); n > 0 {
+		t.Errorf("Resolve of a known guest allocates %v times", n)
+	}
+}
+
+func TestResolveGivesUpWithItsContext(t *testing.T) {
+	x := NewIndex(slog.New(slog.DiscardHandler)) // not running: nobody answers
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := x.Resolve(ctx, 7); !errors.Is(err, context.Canceled) {
+		t.Errorf("have %v", err)
 	}
 }
