@@ -80,7 +80,7 @@ func (m monitor) refine(found mark) mark {
 	if strings.Contains(path.Dir(m.dir), "incus") {
 		found.runtime = RuntimeIncus
 	}
-	// PROJECT_NAME: neither LXD's nor Incus's instance names may contain an underscore.
+	// PROJECT_NAME: both refuse underscores in the names of projects and instances.
 	if i := strings.LastIndexByte(m.name, '_'); i >= 0 {
 		found.name = m.name[i+1:] + "." + m.name[:i]
 	}
