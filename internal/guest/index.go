@@ -99,6 +99,18 @@ func (x *Index) ByPort(index int) (Guest, bool) {
 	return g, ok
 }
 
+// ElsewhereMAC reports whether mac is the address of a guest's own NIC on another port of
+// the bridge that portIndex is a port of.
+func (x *Index) ElsewhereMAC(mac ipam.MAC, portIndex int) bool {
+	v := x.view.Load()
+	own, ok := v.byPort[portIndex]
+	n := v.byMAC[macKey{own.Bridge, mac}]
+	if own.MAC == mac {
+		n--
+	}
+	return ok && n > 0
+}
+
 // Warnings lists what keeps guests from having a name.
 func (x *Index) Warnings() ipam.Problems { return x.view.Load().warnings }
 

@@ -70,6 +70,7 @@ func TestSecondInterfaceIsNamedAfterItself(t *testing.T) {
 
 func TestPortsThatNobodyCanName(t *testing.T) {
 	netnstest.Require(t, "ip")
+	netnstest.RequireRealRoot(t) // for /dev/net/tun
 	netnstest.Bridge(t, "br0", "")
 	netnstest.Run(t, "ip", "tuntap", "add", "tap0", "mode", "tap")
 	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", "tap0").Run() })
@@ -149,6 +150,37 @@ func TestHardwareAddressChangedInside(t *testing.T) {
 	}
 	if g.MAC != mustMAC(t, "02:00:00:00:00:99") {
 		t.Errorf("have %s", g.MAC)
+	}
+}
+
+func TestHardwareAddressOfAnotherGuest(t *testing.T) {
+	netnstest.Require(t, "ip", "nsenter")
+	netnstest.Bridge(t, "br0", "")
+	netnstest.Bridge(t, "br1", "")
+	netnstest.AddGuest(t, "br0", "web", "02:00:00:00:00:01")
+	netnstest.AddGuest(t, "br0", "shop", "02:00:00:00:00:02")
+	netnstest.AddGuest(t, "br0", "twin", "02:00:00:00:00:02")
+	netnstest.AddGuest(t, "br1", "far", "02:00:00:00:00:03")
+	x := newTestIndex(t, nil, "br0", "br1")
+	awaitNames(t, x, "shop", "twin", "web", "far")
+	cases := []struct {
+		mac, port string
+		want      bool
+	}{
+		{"02:00:00:00:00:01", "vweb", false},
+		{"02:00:00:00:00:01", "vshop", true},
+		{"02:00:00:00:00:02", "vweb", true},
+		{"02:00:00:00:00:02", "vshop", true}, // the twin has it too
+		{"02:00:00:00:00:03", "vweb", false}, // on another bridge
+		{"02:00:00:00:00:09", "vweb", false},
+	}
+	for _, c := range cases {
+		if have := x.ElsewhereMAC(mustMAC(t, c.mac), indexOf(t, c.port)); have != c.want {
+			t.Errorf("%s on another port than %s: %v", c.mac, c.port, have)
+		}
+	}
+	if x.ElsewhereMAC(mustMAC(t, "02:00:00:00:00:01"), 1) {
+		t.Error("asked for no port of ours")
 	}
 }
 

@@ -7,6 +7,7 @@ type view struct {
 	guests   []Guest // in order of bridge and name
 	byPort   map[int]Guest
 	byName   map[nameKey]Guest
+	byMAC    map[macKey]int // how many guests' own NICs have it: they choose it, so it may be several
 	warnings ipam.Problems
 
 	unsettled map[int]bool // ports worth another look
@@ -15,10 +16,16 @@ type view struct {
 
 type nameKey struct{ bridge, name string }
 
+type macKey struct {
+	bridge string
+	mac    ipam.MAC
+}
+
 func newView() *view {
 	return &view{
 		byPort:    make(map[int]Guest),
 		byName:    make(map[nameKey]Guest),
+		byMAC:     make(map[macKey]int),
 		unsettled: make(map[int]bool),
 		peers:     make(map[int]int),
 	}
@@ -30,6 +37,9 @@ func (v *view) add(p *port, name string) {
 	v.byPort[p.index] = g
 	if name != "" {
 		v.byName[nameKey{p.bridge, name}] = g
+	}
+	if !g.MAC.IsZero() {
+		v.byMAC[macKey{p.bridge, g.MAC}]++
 	}
 	if !p.isSettled() {
 		v.unsettled[p.index] = true
