@@ -34,7 +34,7 @@ func (h *Host) Apply(ctx context.Context, nets ipam.Networks) ([]Change, error) 
 	if err := h.make(ctx, changes, seen); err != nil {
 		return nil, err
 	}
-	h.wanted = wanted
+	h.wanted.Store(&wanted)
 	return changes, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"berth/internal/ipam"
 )
@@ -27,8 +28,8 @@ type Host struct {
 	machineID string
 	log       *slog.Logger
 
-	mu     sync.Mutex // one change at a time; guards wanted and the footprint file
-	wanted []Bridge   // of the last Apply: what Watch compares with
+	mu     sync.Mutex               // one change at a time; guards the footprint file
+	wanted atomic.Pointer[[]Bridge] // of the last Apply: what Watch compares with
 }
 
 // New prepares a Host; it touches nothing.
