@@ -21,6 +21,7 @@ func (f *Firewall) Watch(ctx context.Context, out chan<- struct{}) error {
 	w := drift.Watcher{
 		Protocol: unix.NETLINK_NETFILTER,
 		Groups:   []uint32{unix.NFNLGRP_NFTABLES},
+		Buffer:   drift.RoomForBursts,
 		Concerns: func(m netlink.Message) bool { return m.Header.Type == newGeneration },
 		Drifted:  f.drifted, Every: 30 * time.Second, Log: f.log,
 	}

@@ -141,19 +141,7 @@ func createBridge(name string, mac ipam.MAC) error {
 	return err
 }
 
-func deleteLink(name string) error {
-	link, err := netlink.LinkByName(name)
-	if isGone(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := netlink.LinkDel(link); !errors.Is(err, unix.ENODEV) {
-		return err
-	}
-	return nil
-}
+func deleteLink(name string) error { return withLink(name, netlink.LinkDel) }
 
 func addAddr(link netlink.Link, p netip.Prefix) error {
 	err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(p)})

@@ -120,18 +120,28 @@ func downBridge(b BridgeFootprint, seen Observed) []step {
 	for _, s := range b.Sysctls {
 		steps = append(steps, downSysctl(s, seen)...)
 	}
+	if b.Raised && link.Up && len(link.Ports) == 0 { // with ports it would cut somebody off
+		steps = append(steps, step{fmt.Sprintf("bring %s down", b.Name), func() error { return lower(b.Name) }})
+	}
 	return append(steps, step{text: fmt.Sprintf("leave bridge %s with its ports: berth only adopted it", b.Name)})
 }
 
 func dropAddr(bridge string, a netip.Prefix) error {
-	link, err := netlink.LinkByName(bridge)
+	return withLink(bridge, func(l netlink.Link) error { return delAddr(l, a) })
+}
+
+func lower(bridge string) error { return withLink(bridge, netlink.LinkSetDown) }
+
+// withLink does nothing to a link that is gone.
+func withLink(name string, f func(netlink.Link) error) error {
+	link, err := netlink.LinkByName(name)
+	if err == nil {
+		err = f(link)
+	}
 	if isGone(err) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return delAddr(link, a)
+	return err
 }
 
 // downSysctl gives a parameter its old value back if it still has ours, and nobody

@@ -32,6 +32,7 @@ type BridgeFootprint struct {
 	MAC      ipam.MAC          `json:"mac"`
 	Created  bool              `json:"created"`             // false: adopted
 	FixedMAC bool              `json:"fixed_mac,omitempty"` // adopted, and its MAC made to stay
+	Raised   bool              `json:"raised,omitempty"`    // adopted while it was down, and brought up
 	Addrs    []netip.Prefix    `json:"addrs,omitempty"`     // added by berth
 	Sysctls  []SysctlFootprint `json:"sysctls,omitempty"`
 }
@@ -146,6 +147,10 @@ func (f Footprint) after(changes []Change, seen Observed) Footprint {
 			b := next.bridge(c.Bridge)
 			if !slices.Contains(b.Addrs, c.Addr) {
 				b.Addrs = append(b.Addrs, c.Addr)
+			}
+		case BringUp:
+			if b := next.bridge(c.Bridge); !b.Created {
+				b.Raised = true
 			}
 		case DropAddress:
 			b := next.bridge(c.Bridge)

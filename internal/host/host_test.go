@@ -7,11 +7,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"berth/internal/host"
 	"berth/internal/ipam"
@@ -100,7 +103,9 @@ func state(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.String()
+	// The kernel works out the operational state in the background, and gives a link
+	// its queue when it first comes up, for good.
+	return regexp.MustCompile(`"operstate":"[A-Z]+"|"qdisc":"no(op|queue)"`).ReplaceAllString(b.String(), "")
 }
 
 func setSysctl(t *testing.T, key, value string) {
@@ -198,6 +203,10 @@ func TestAnExistingBridgeIsAdoptedWithAllItHas(t *testing.T) {
 	}
 	if got, want := addrs(t, "br0"), []string{"192.0.2.1/24", "10.64.177.9/24", "10.64.177.1/24"}; !slices.Equal(got, want) {
 		t.Errorf("addresses %q, want %q", got, want)
+	}
+	setSysctl(t, "net/ipv4/conf/br0/forwarding", "0")
+	if done := apply(t, h, network("br0", "10.64.177.1/24")); !slices.Equal(done, []string{"set net.ipv4.conf.br0.forwarding = 1 (was 0)"}) {
+		t.Errorf("forwarding switched off for the bridge alone: did %q", done)
 	}
 	netnstest.AddGuest(t, "br0", "low", "")
 	netnstest.Run(t, "ip", "link", "set", "vlow", "address", "00:00:00:00:00:02")
@@ -323,5 +332,48 @@ func TestAConflictThatComesLaterIsReportedButNothingIsRefused(t *testing.T) {
 	problems, err := h.Conflicts(t.Context(), nets)
 	if err != nil || len(problems) != 1 || !strings.Contains(problems[0].Text, "vpn") {
 		t.Errorf("Conflicts: %v, %v", problems, err)
+	}
+}
+
+func TestPortsAreListedInOrder(t *testing.T) {
+	netnstest.Require(t, "ip")
+	netnstest.Bridge(t, "br0", "")
+	netnstest.AddGuest(t, "br0", "b", "")
+	netnstest.AddGuest(t, "br0", "a", "")
+	netnstest.Run(t, "ip", "link", "set", "va", "down")
+	ports, err := host.Ports("br0")
+	if err != nil || len(ports) != 2 || ports[0].Name != "vb" || !ports[0].Up || ports[1].Name != "va" || ports[1].Up || ports[0].MAC.IsZero() {
+		t.Errorf("Ports: %+v, %v", ports, err)
+	}
+	if none, err := host.Ports("absent"); err != nil || none != nil {
+		t.Errorf("Ports of an absent bridge: %v, %v", none, err)
+	}
+}
+
+func TestWithoutPermissionTheProblemSaysSo(t *testing.T) {
+	netnstest.Require(t, "ip", "nft")
+	before := state(t)
+	h, footprint := newHost(t)
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread without capabilities dies
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		err := unix.Capset(&header, &none[0])
+		if err == nil {
+			_, err = h.Apply(t.Context(), ipam.Networks{network("br0", "10.64.177.1/24")})
+		}
+		done <- err
+	}()
+	err := <-done
+	var p *ipam.Problem
+	if !errors.As(err, &p) || p.Code != ipam.CodeDenied || !strings.Contains(p.Hint, "sudo") {
+		t.Errorf("got %v; want a %s problem with a hint", err, ipam.CodeDenied)
+	}
+	if diff := cmp.Diff(before, state(t)); diff != "" {
+		t.Error(diff)
+	}
+	if again := down(t, footprint, true); again != nil {
+		t.Errorf("the footprint remembers %q", again)
 	}
 }

@@ -19,6 +19,7 @@ func (h *Host) Watch(ctx context.Context, out chan<- struct{}) error {
 	w := drift.Watcher{
 		Protocol: unix.NETLINK_ROUTE,
 		Groups:   []uint32{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_NETCONF},
+		Buffer:   drift.RoomForBursts,
 		Concerns: h.concerns, Drifted: h.drifted, Every: 30 * time.Second, Log: h.log,
 	}
 	return problem("listen to network events", w.Watch(ctx, out))

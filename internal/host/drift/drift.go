@@ -16,16 +16,19 @@ import (
 )
 
 const (
-	buffer     = 4 << 20                // a burst of thousands of ports coming up fits
 	settleTime = 10 * time.Millisecond  // what belongs together arrives together
 	restTime   = 100 * time.Millisecond // after a signal, so that it can be acted on
 	longRest   = 5 * time.Second        // at most, where it cannot be mended or somebody undoes it at once
 )
 
+// RoomForBursts is a Buffer that holds the events of thousands of ports coming up at once.
+const RoomForBursts = 4 << 20
+
 // Watcher is what to listen to, and how to look.
 type Watcher struct {
 	Protocol int      // of netlink
 	Groups   []uint32 // multicast groups of the protocol
+	Buffer   int      // bytes for events not read yet
 	Concerns func(netlink.Message) bool
 	Drifted  func(context.Context) bool // the look itself
 	Every    time.Duration              // looked at least this often
@@ -112,7 +115,7 @@ func (w *Watcher) listen() (*netlink.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = conn.SetReadBuffer(buffer) // beyond rmem_max where permitted
+	err = conn.SetReadBuffer(w.Buffer) // beyond rmem_max where permitted
 	for _, group := range w.Groups {
 		if err == nil {
 			err = conn.JoinGroup(group)
