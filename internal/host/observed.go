@@ -102,15 +102,27 @@ func routesOf(r netlink.Route, names map[int]string) []Route {
 	return all
 }
 
-// readSysctls reads the parameters that berth may want to change.
+// readSysctls reads the parameters that berth may want to change. Of interfaces that
+// are no bridge, and of which there may be thousands, only while ip_forward is off: setting it resets theirs.
 func readSysctls(seen Observed) error {
-	keys := []string{forwardKey, forwardingKey("default"), acceptRADefault}
-	for name := range seen.Links {
-		keys = append(keys, forwardingKey(name))
-		if seen.Links[name].Kind == "bridge" {
-			keys = append(keys, promoteKey(name), acceptRAKey(name))
+	if err := readInto(seen.Sysctls, forwardKey, forwardingKey("default"), acceptRADefault); err != nil {
+		return err
+	}
+	for name, link := range seen.Links {
+		var keys []string
+		if link.Kind == "bridge" {
+			keys = []string{forwardingKey(name), promoteKey(name), acceptRAKey(name)}
+		} else if seen.Sysctls[forwardKey] != "1" {
+			keys = []string{forwardingKey(name)}
+		}
+		if err := readInto(seen.Sysctls, keys...); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func readInto(sysctls map[string]string, keys ...string) error {
 	for _, key := range keys {
 		value, err := readSysctl(key)
 		if errors.Is(err, unix.ENOENT) {
@@ -119,7 +131,7 @@ func readSysctls(seen Observed) error {
 		if err != nil {
 			return problem("read "+sysctlName(key), err)
 		}
-		seen.Sysctls[key] = value
+		sysctls[key] = value
 	}
 	return nil
 }
