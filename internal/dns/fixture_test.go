@@ -83,6 +83,7 @@ func newTestServer(t testing.TB, o Options, networks ...*ipam.Network) *Server {
 	if networks == nil {
 		networks = []*ipam.Network{lxdbr0(), lxcbr0()}
 	}
+	o.ResolvConf, o.ResolvedConf = "/nonexistent/resolv.conf", "/nonexistent/behind"
 	s := New(o)
 	s.SetNetworks(networks)
 	return s

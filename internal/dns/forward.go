@@ -145,6 +145,7 @@ func (s *Server) upstreams(v *view, q question) ([]netip.AddrPort, *extended) {
 		var behindStub []netip.AddrPort
 		servers, behindStub = s.resolv.servers()
 		if slices.ContainsFunc(servers, ours) {
+			behindStub = slices.DeleteFunc(slices.Clone(behindStub), func(a netip.AddrPort) bool { return slices.Contains(servers, a) })
 			servers = slices.Concat(servers, behindStub)
 		}
 	}

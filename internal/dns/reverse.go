@@ -195,6 +195,9 @@ func (v *view) answerPTR(names Names, q question, a netip.Addr, soa *codec.SOA) 
 	return answer{records: []codec.RR{&codec.PTR{Hdr: header(q.asked, codec.TypePTR, soa.Hdr.Ttl), Ptr: name}}}
 }
 
+// longestName is that of an absolute name as text (RFC 1035 §2.3.4).
+const longestName = 254
+
 // nameOf is the absolute name of an address, "" for none.
 func (v *view) nameOf(names Names, a netip.Addr) string {
 	if a.IsLoopback() {
@@ -210,5 +213,8 @@ func (v *view) nameOf(names Names, a netip.Addr) string {
 	if !ok || n == nil || name == "" {
 		return ""
 	}
-	return n.fqdn(name)
+	if full := n.fqdn(name); len(full) <= longestName {
+		return full
+	}
+	return ""
 }
