@@ -1,0 +1,9 @@
+package dhcp4
+
+import (
+	"testing"
+
+	"berth/internal/netnstest"
+)
+
+func TestMain(m *testing.M) { netnstest.Main(m) }
