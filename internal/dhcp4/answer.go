@@ -21,6 +21,7 @@ const (
 // who is the one that asks, as the port showed.
 type who struct {
 	client  ipam.Client
+	own     bool      // it is the guest's own interface at the port
 	lastNAK time.Time // the last one sent to this client; zero: none that matters
 }
 
@@ -113,7 +114,7 @@ func answerDecline(q *query, w who, n *ipam.Network, book view) decision {
 		return decision{why: "decline: meant for another server"} // table 5: MUST be there
 	case !q.requested.IsValid():
 		return decision{why: "decline: names no address"} // table 5: MUST be there
-	case q.isForged():
+	case q.isForged(w.own):
 		return decision{why: "decline: not from the interface it speaks for"}
 	case !has(q.requested, w.client, n, book):
 		return decision{why: "decline: not this client's address"}
@@ -127,7 +128,7 @@ func answerRelease(q *query, w who, n *ipam.Network, book view) decision {
 	switch {
 	case q.serverID.IsValid() && q.serverID != serverID(q, n):
 		return decision{why: "release: meant for another server"}
-	case q.isForged():
+	case q.isForged(w.own):
 		return decision{why: "release: not from the interface it speaks for"}
 	case !q.client.IsValid() || !has(q.client, w.client, n, book):
 		return decision{why: "release: not this client's address"}

@@ -2,6 +2,7 @@ package dhcp4
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -73,10 +74,10 @@ func (p *port) decide(ctx context.Context, x *exchange, n int) bool {
 		return false
 	}
 	if err := s.ids.identify(q, src, net, s.book, &p.last); err != nil {
-		p.complain(complainImpostor, "no answer for a hardware address that another guest has", "mac", q.hardware)
+		p.complain(complainImpostor, p.last, net, nil)
 		return false
 	}
-	x.who = who{client: p.last, lastNAK: p.naks.of(q.hardware)}
+	x.who = who{client: p.last, own: q.hardware == src.NIC, lastNAK: p.naks.of(q.hardware)}
 	x.decision = answer(q, x.who, net, s.book, q.received)
 	s.debug(ctx, q.kind.String()+" received", p, "mac", q.hardware, "name", p.last.Holder)
 	if x.effect == keep && x.decision.reply == silence {
@@ -92,7 +93,7 @@ func (q *query) isForServer(n *ipam.Network, bridge ipam.MAC) bool {
 	if q.dst == n.Gateway {
 		return true
 	}
-	broadcast := q.dst == limited() || q.dst == n.Broadcast()
+	broadcast := q.dst == limited() || q.dst.IsValid() && q.dst == n.Broadcast()
 	return broadcast && (q.dstMAC == everyMAC || q.dstMAC == bridge)
 }
 
@@ -123,16 +124,11 @@ func (p *port) carryOut(ctx context.Context, x *exchange, net *ipam.Network) (e 
 	case giveUp, quarantine:
 		return e, 0, p.takeBack(ctx, x, net)
 	case hold, holdBind:
-		if e, err = book.Offer(net.Name, c, x.addr); err != nil {
-			if !net.Range.IsZero() { // where only pinned guests are served it is as it should be
-				p.complain(complainFull, "no address to offer", "name", c.Holder, "err", err)
-			}
+		if e, err = p.offer(x, net); err != nil {
 			return e, 0, false
 		}
 	case claim:
-		e, err = book.Offer(net.Name, c, x.addr)
-		if err != nil && !isFull(err) {
-			p.complain(complainDisk, "no answer: no address found", "name", c.Holder, "err", err)
+		if e, err = p.offer(x, net); err != nil && !isFull(err) {
 			return e, 0, false
 		}
 		if e.Addr != x.addr {
@@ -145,15 +141,40 @@ func (p *port) carryOut(ctx context.Context, x *exchange, net *ipam.Network) (e 
 		}
 	}
 	if !net.Subnet.Contains(e.Addr) {
-		p.complain(complainPlace, "the address kept for the client is outside the subnet", "name", c.Holder, "addr", e.Addr)
+		p.complain(complainPlace, c, net, nil)
 		return e, 0, false
 	}
 	lease = leaseTime(&x.query, net, e)
 	if x.effect == hold {
+		p.troubles.offered(c.Holder)
 		return e, lease, true
 	}
 	return p.assign(ctx, x, net, e, lease)
 }
+
+// offer finds an address for the client of x. An error was said already.
+func (p *port) offer(x *exchange, net *ipam.Network) (ipam.Entitlement, error) {
+	c, now := x.who.client, x.query.received
+	known := x.who.own || p.s.book.Entitled(net.Name, c).Addr.IsValid()
+	if !known && !net.Range.IsZero() && !p.crowd.admits(c.Holder, share(net), now) {
+		p.complain(complainCrowd, c, net, nil)
+		return ipam.Entitlement{}, errCrowd
+	}
+	e, err := p.s.book.Offer(net.Name, c, x.addr)
+	switch {
+	case isFull(err):
+		if !net.Range.IsZero() { // where only pinned guests are served it is as it should be
+			p.complain(complainFull, c, net, err)
+		}
+	case err != nil:
+		p.complain(complainDisk, c, net, err)
+	case !known:
+		p.crowd.note(c.Holder, now, offerMemory)
+	}
+	return e, err
+}
+
+var errCrowd = errors.New("the port has its share of the range")
 
 // takeBack releases or declines an address.
 func (p *port) takeBack(ctx context.Context, x *exchange, net *ipam.Network) bool {
@@ -162,18 +183,19 @@ func (p *port) takeBack(ctx context.Context, x *exchange, net *ipam.Network) boo
 	s, c := p.s, x.who.client
 	if x.effect == giveUp {
 		if err := s.book.Release(ctx, net.Name, c.Holder, x.addr); err != nil {
-			p.complain(complainDisk, "release not stored", "name", c.Holder, "addr", x.addr, "err", err)
+			p.complain(complainDisk, c, net, err)
 			return false
 		}
+		p.crowd.gone(c.Holder)
 		s.info(ctx, x.why, p, c, x.addr)
 		return true
 	}
 	if !p.declines.allowed(s.opts.Now()) {
-		p.complain(complainDeclines, "too many addresses declined", "name", c.Holder, "addr", x.addr)
+		p.complain(complainDeclines, c, net, nil)
 		return false
 	}
 	if err := s.book.Decline(ctx, net.Name, c.Holder, x.addr); err != nil {
-		p.complain(complainDisk, "decline not stored", "name", c.Holder, "addr", x.addr, "err", err)
+		p.complain(complainDisk, c, net, err)
 		return false
 	}
 	// RFC 2131 §4.3.3: the operator is told.
@@ -187,8 +209,12 @@ func (p *port) assign(ctx context.Context, x *exchange, net *ipam.Network, e ipa
 	defer cancel()
 	s, c := p.s, x.who.client
 	if _, err := s.book.Bind(ctx, net.Name, c, e.Addr, lease); err != nil {
-		p.complain(complainDisk, "no answer: lease not stored", "name", c.Holder, "addr", e.Addr, "err", err)
+		p.complain(complainDisk, c, net, err)
 		return e, 0, false
+	}
+	p.troubles.served(c.Holder)
+	if !x.who.own {
+		p.crowd.note(c.Holder, s.opts.Now(), lease)
 	}
 	x.changed = x.changed || e.Acked.IsValid() && e.Acked != e.Addr
 	if e.Name == "" {

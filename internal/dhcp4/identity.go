@@ -55,6 +55,7 @@ func (ids *identities) identify(q *query, src Source, n *ipam.Network, book view
 	case src.Guest != "":
 		c.Holder = ipam.Holder{Guest: src.Guest, MAC: mac}
 	case elsewhere:
+		c.Holder = ipam.ByMAC(mac)
 		return errImpostor
 	default:
 		c.Holder = ipam.ByMAC(mac)

@@ -18,39 +18,28 @@ const (
 	sourcePatience = 500 * time.Millisecond
 	sourceInterval = 10 * time.Millisecond
 	reopenInterval = time.Second
-	warnInterval   = time.Minute
 )
 
 // port is one port of the bridge, with a goroutine of its own that reads it, so that what
 // happens at one port never keeps another waiting.
 type port struct {
-	s       *Server
-	index   int
-	name    string
-	stop    context.CancelFunc
-	out     atomic.Pointer[tapRef]
-	waiting chan struct{} // one token for each answer that waits
-	packets bucket        // used by the reader only
-	naks    naks
-	last    ipam.Client // used by the reader only: its texts are used again
-	worst   [numComplaints]atomic.Int64
+	s        *Server
+	index    int
+	name     string
+	stop     context.CancelFunc
+	out      atomic.Pointer[tapRef]
+	waiting  chan struct{} // one token for each answer that waits
+	packets  bucket        // used by the reader only
+	naks     naks
+	last     ipam.Client           // used by the reader only: its texts are used again
+	deaf     atomic.Pointer[error] // why it can not be heard; nil: it can
+	troubles troubles
+	crowd    crowd
 	declines
 }
 
 // tapRef is what frames are sent through at present.
 type tapRef struct{ tap }
-
-// complaint is something about a port that is worth a warning, but not one a packet.
-type complaint int
-
-const (
-	complainFull complaint = iota
-	complainDisk
-	complainImpostor
-	complainDeclines
-	complainPlace
-	numComplaints
-)
 
 func (s *Server) newPort(index int, name string) *port {
 	rate := float64(max(s.opts.PortRate, 0))
@@ -73,10 +62,28 @@ func (p *port) run(ctx context.Context, t tap) {
 			return
 		}
 		// The interface is there still, or RemovePort would have been called.
-		t, _ = p.s.tap(p.index)
+		t = p.open()
 	}
 	if t != nil {
 		t.Close()
+	}
+}
+
+// open opens the port; nil: it can not be heard.
+func (p *port) open() tap {
+	t, err := p.s.tap(p.index)
+	if err != nil {
+		p.lose(err)
+		return nil
+	}
+	p.deaf.Store(nil)
+	return t
+}
+
+// lose notes why the port is not heard, and says so once.
+func (p *port) lose(err error) {
+	if last := p.deaf.Swap(&err); last == nil {
+		p.s.log.Warn("port can not be heard", "port", p.name, "err", err)
 	}
 }
 
@@ -91,10 +98,8 @@ func (p *port) read(ctx context.Context, t tap) {
 		switch {
 		case errors.Is(err, os.ErrClosed), ctx.Err() != nil:
 			return
-		case isLinkDown(err):
-			continue // it will be heard again when it is up; said once by the kernel
 		case err != nil:
-			p.s.log.Warn("port can not be read", "port", p.name, "err", err)
+			p.lose(err)
 			return
 		}
 		if d := p.packets.wait(p.s.opts.Now()); d > 0 && !sleep(ctx, d) {
@@ -126,14 +131,4 @@ func (p *port) source(ctx context.Context) (Source, bool) {
 			return src, ok
 		}
 	}
-}
-
-// complain warns about the port, at most once a minute for each kind of trouble.
-func (p *port) complain(c complaint, text string, args ...any) {
-	now := p.s.opts.Now().UnixNano()
-	last := p.worst[c].Load()
-	if last != 0 && now-last < int64(warnInterval) || !p.worst[c].CompareAndSwap(last, now) {
-		return
-	}
-	p.s.log.Warn(text, append(args, "port", p.name)...)
 }

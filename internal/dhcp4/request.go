@@ -156,5 +156,8 @@ func (q *query) wantsNonce() bool {
 }
 
 // isForged reports whether a frame came from another interface than the one it speaks for. A
-// nested container could give up the address of the guest it lives in that way.
-func (q *query) isForged() bool { return !q.relay.IsValid() && q.srcMAC != q.hardware }
+// nested container could give up the address of the guest it lives in that way; what the guest's own
+// interface says goes through no relay.
+func (q *query) isForged(own bool) bool {
+	return q.srcMAC != q.hardware && (own || !q.relay.IsValid())
+}

@@ -25,6 +25,7 @@ type Options struct {
 const (
 	defaultPortRate = 10_000
 	bindTimeout     = 10 * time.Second // the client has asked again by then
+	lookInterval    = 10 * time.Second
 )
 
 // Server is the DHCPv4 server of one network. Its methods may be called from several goroutines.
@@ -46,6 +47,8 @@ type Server struct {
 	guard   io.Closer
 	bridge  int // ifindex that guard is bound to
 	ports   map[int]*port
+
+	unguarded error // why port 67 is not ours any more; nil: it is
 }
 
 // kernel is where the server meets the network.
@@ -103,7 +106,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.mu.Unlock()
 		return err
 	}
-	s.running = ctx
+	s.running, s.unguarded = ctx, nil
 	for _, p := range s.ports {
 		s.start(p)
 	}
@@ -113,7 +116,7 @@ func (s *Server) Run(ctx context.Context) error {
 	default:
 		close(s.ready)
 	}
-	<-ctx.Done()
+	s.look(ctx)
 	s.mu.Lock()
 	s.running = nil
 	for _, p := range s.ports {
@@ -123,6 +126,15 @@ func (s *Server) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	s.tasks.Wait()
 	return nil
+}
+
+// look refreshes what is known of the bridge until ctx ends: nobody tells when another program gives port 67 back.
+func (s *Server) look(ctx context.Context) {
+	for sleep(ctx, lookInterval) {
+		s.mu.Lock()
+		s.refresh()
+		s.mu.Unlock()
+	}
 }
 
 // occupy takes port 67 on the bridge. The socket receives nothing, and is there for two reasons:
@@ -162,9 +174,11 @@ func (s *Server) refresh() {
 	if s.running == nil {
 		return
 	}
-	if err := s.occupy(); err != nil {
+	err := s.occupy()
+	if err != nil && s.unguarded == nil {
 		s.log.Warn("port 67 of the bridge is not ours", "err", err)
 	}
+	s.unguarded = err
 }
 
 // SetNetwork puts another description of the same network in force for the next packet.
@@ -206,15 +220,13 @@ func (s *Server) RemovePort(index int) {
 // start begins to listen; the caller holds mu. A port that can not be heard is tried again while it is there.
 func (s *Server) start(p *port) {
 	ctx, cancel := context.WithCancel(s.running)
-	t, err := s.tap(p.index)
-	if err != nil {
-		s.log.Warn("port can not be heard", "port", p.name, "err", err)
-	}
+	t := p.open()
 	p.stop = cancel
 	s.tasks.Go(func() { p.run(ctx, t) })
 }
 
+// isFull reports whether there is no address for a client, because of others.
 func isFull(err error) bool {
 	var p *ipam.Problem
-	return errors.As(err, &p) && p.Code == ipam.CodeFull
+	return errors.Is(err, errCrowd) || errors.As(err, &p) && p.Code == ipam.CodeFull
 }

@@ -3,9 +3,9 @@ package dhcp4
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
@@ -19,12 +19,16 @@ func systemKernel() kernel {
 	return kernel{bridgeOf: findBridge, listen: listen67, tap: openTap}
 }
 
+// findBridge asks for one interface, not for all: with hundreds of ports that makes a difference.
 func findBridge(name string) (int, ipam.MAC, error) {
-	i, err := net.InterfaceByName(name)
+	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return 0, ipam.MAC{}, fmt.Errorf("interface %s: %w", name, err)
 	}
-	return i.Index, ipam.MACFrom(i.HardwareAddr), nil
+	if link.Type() != "bridge" {
+		return 0, ipam.MAC{}, fmt.Errorf("interface %s is a %s", name, link.Type())
+	}
+	return link.Attrs().Index, ipam.MACFrom(link.Attrs().HardwareAddr), nil
 }
 
 // openTap opens a packet socket on a port. ETH_P_ALL, because with ETH_P_IP the bridge takes the
@@ -52,7 +56,7 @@ func openTap(index int) (tap, error) {
 	// The privileged form is not capped by the host's settings; a burst of requests of many
 	// nested clients is to be had without loss. Being refused it is no harm.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20)
-	return f, nil
+	return portTap{f, index}, nil
 }
 
 func wrap(what string, err error) error {
@@ -96,5 +100,39 @@ func assemble(program []bpf.Instruction) (*unix.SockFprog, error) {
 	return &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}, nil
 }
 
-// isLinkDown reports whether a read failed only because the port went down, or away.
-func isLinkDown(err error) bool { return errors.Is(err, unix.ENETDOWN) }
+// portTap is a packet socket of a port.
+type portTap struct {
+	*os.File
+	index int
+}
+
+// Read waits for a frame. A port that is down is waited for as well; one that is gone is an error: the
+// socket would stay mute for ever, also when the interface comes back.
+func (t portTap) Read(b []byte) (int, error) {
+	for {
+		n, err := t.File.Read(b)
+		if !errors.Is(err, unix.ENETDOWN) {
+			return n, err
+		}
+		if bound, err := t.boundTo(); err != nil || bound != t.index {
+			return 0, errors.Join(errPortGone, err)
+		}
+	}
+}
+
+var errPortGone = errors.New("the interface is gone")
+
+// boundTo is the interface that the socket hears; -1 when that was taken away.
+func (t portTap) boundTo() (index int, err error) {
+	c, err := t.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	ctl := c.Control(func(fd uintptr) {
+		var sa unix.Sockaddr
+		if sa, err = unix.Getsockname(int(fd)); err == nil {
+			index = sa.(*unix.SockaddrLinklayer).Ifindex
+		}
+	})
+	return index, errors.Join(ctl, err)
+}
