@@ -155,7 +155,9 @@ type Why struct {
 }
 
 // Daemon is what the server side needs of the daemon. Errors that are
-// *ipam.Problem or ipam.Problems reach the user as they are.
+// *ipam.Problem or ipam.Problems reach the user as they are. A change that was begun
+// is finished although ctx ends, as it does when the caller hangs up: half a move would be
+// worse than an unread answer.
 type Daemon interface {
 	Guests(ctx context.Context) ([]Guest, error)
 	Pin(ctx context.Context, req PinRequest) (Outcome, error)

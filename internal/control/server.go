@@ -113,8 +113,7 @@ type ReloadRequest struct {
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// change makes a handler of a method that takes a JSON request. The change goes on
-// when the caller hangs up: half a move would be worse than an unread answer.
+// change makes a handler of a method that takes a JSON request.
 func change[Req any](do func(context.Context, Req) (Outcome, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req Req
@@ -124,7 +123,7 @@ func change[Req any](do func(context.Context, Req) (Outcome, error)) http.Handle
 			answer(w, nil, &ipam.Problem{Code: ipam.CodeUsage, Text: "request: " + err.Error()})
 			return
 		}
-		out, err := do(context.WithoutCancel(r.Context()), req)
+		out, err := do(r.Context(), req)
 		answer(w, out, err)
 	}
 }

@@ -25,6 +25,11 @@ type Footprint struct {
 	Tables  []string          `json:"tables,omitempty"`  // nftables tables of the inet family
 }
 
+// IsZero reports whether berth put nothing on this machine.
+func (f Footprint) IsZero() bool {
+	return len(f.Bridges) == 0 && len(f.Sysctls) == 0 && len(f.Tables) == 0
+}
+
 // BridgeFootprint is what berth did to one bridge.
 type BridgeFootprint struct {
 	Name     string            `json:"name"`

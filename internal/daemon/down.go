@@ -1,0 +1,35 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"berth/internal/control"
+	"berth/internal/host"
+	"berth/internal/ipam"
+)
+
+// DownOptions is what Down needs.
+type DownOptions struct {
+	State  string // the daemon's state directory
+	Socket string // where a running daemon would answer
+	DryRun bool
+}
+
+// Down takes away exactly what berth put on this host, and returns what it did, a line
+// each. It refuses while a daemon runs, which would put everything back.
+func Down(ctx context.Context, o DownOptions) ([]string, error) {
+	st, err := control.NewClient(o.Socket).Status(ctx)
+	var problem *ipam.Problem
+	switch {
+	case err == nil:
+		return nil, &ipam.Problem{
+			Code: ipam.CodeHost, Text: fmt.Sprintf("the daemon runs (process %d) and would put everything back", st.PID),
+			Hint: "stop it first: systemctl stop berth; then: berth down",
+		}
+	case errors.As(err, &problem) && problem.Code == ipam.CodeDenied:
+		return nil, err
+	}
+	return host.Down(ctx, footprintPath(o.State), o.DryRun)
+}

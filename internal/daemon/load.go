@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"berth/internal/config"
+	"berth/internal/ipam"
+	"berth/internal/pinfile"
+)
+
+// loadConfig reads and checks berth.toml.
+func (d *Daemon) loadConfig(ctx context.Context) (*config.File, error) {
+	return config.Load(d.opts.Config, config.Env{Auto: func(network string) (prefix, error) {
+		return d.autoSubnet(ctx, network)
+	}})
+}
+
+// pinsFile is the pins file as it was read.
+type pinsFile struct {
+	text     []byte
+	pins     []ipam.Pin
+	problems ipam.Problems
+	absent   bool // it is not there: text stands for the pins in force
+}
+
+// readPins reads the pins file. One that is not there, while there are pins in force, is
+// one that somebody is about to save, or deleted by mistake: the pins stay, and the text is
+// what the file would have to say.
+func (d *Daemon) readPins() (*pinsFile, error) {
+	text, err := pinfile.Read(d.opts.Pins)
+	if err != nil {
+		return nil, err
+	}
+	f := &pinsFile{text: text}
+	if len(text) == 0 {
+		if _, err := os.Lstat(d.opts.Pins); os.IsNotExist(err) {
+			f.absent = true
+			f.text = d.textOfPins()
+		}
+	}
+	f.pins, f.problems = pinfile.Parse(d.opts.Pins, f.text)
+	if f.absent && len(f.pins) > 0 {
+		f.problems = append(f.problems, &ipam.Problem{
+			Code: ipam.CodeConfig, Source: ipam.Source{File: d.opts.Pins},
+			Text: fmt.Sprintf("the file is gone; the %d pins in force stay", len(f.pins)),
+			Hint: fmt.Sprintf("to let go of all of them: touch %s; to have them in the file again: berth pin any one of them", d.opts.Pins),
+		})
+	}
+	return f, nil
+}
+
+// textOfPins is the pins in force as a pins file.
+func (d *Daemon) textOfPins() []byte {
+	var text []byte
+	for _, p := range d.ledger.Pins() {
+		text = append(text, pinfile.Line(p)...)
+	}
+	return text
+}

@@ -1,0 +1,133 @@
+package reconcile
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"berth/internal/guest"
+	"berth/internal/ipam"
+	"berth/internal/move"
+)
+
+// Outcome is what became of one reassignment.
+type Outcome struct {
+	ipam.Reassignment
+	Running bool
+	Had     []netip.Addr // what the guest had in the subnet before
+	Took    time.Duration
+	Lost    time.Duration // for how long it had neither address
+	Steps   []move.Step
+	Settled <-chan struct{} // closed when its DHCP client knows; nil when nothing was to be told
+	Err     error
+}
+
+// Execute carries out the reassignments as one step and returns when every running
+// guest really has its address, or could not be moved and is as it was. The
+// outcomes are in the order of moves.
+func (r *Reconciler) Execute(ctx context.Context, moves []ipam.Reassignment) []Outcome {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	began := time.Now()
+	outcomes := make([]Outcome, len(moves))
+	var requests []move.Request
+	var index []int // of the outcome, for each request
+	for i, m := range moves {
+		outcomes[i] = Outcome{Reassignment: m}
+		if !r.isDue(m) {
+			continue // decided otherwise meanwhile: whoever did carries that out
+		}
+		req, ok := r.request(ctx, m, &outcomes[i])
+		if !ok {
+			r.ledger.Arrive(m.Network, m.Holder)
+			continue
+		}
+		requests = append(requests, req)
+		index = append(index, i)
+	}
+	r.drain(ctx, outcomes, index)
+	results := move.DoAll(ctx, requests, func(i int) {
+		m := outcomes[index[i]].Reassignment
+		r.ledger.Arrive(m.Network, m.Holder)
+	})
+	for i, res := range results {
+		o := &outcomes[index[i]]
+		o.Steps, o.Lost, o.Took, o.Err = res.Steps, res.Lost, time.Since(began), res.Err
+		r.record(o)
+		if o.Err == nil {
+			r.log.Info("guest moved", "network", o.Network, "name", o.Holder, "addr", o.To, "from", o.Had, "dur", o.Took)
+			o.Settled = r.settle(ctx, requests[i].Guest, o.Reassignment)
+		}
+	}
+	return outcomes
+}
+
+// request makes the mover's order for one reassignment; ok is false when there is
+// no running guest to move, or nothing to move it from.
+func (r *Reconciler) request(ctx context.Context, m ipam.Reassignment, o *Outcome) (req move.Request, ok bool) {
+	n := r.nets().Named(m.Network)
+	g, found := r.find(m.Network, m.Holder)
+	if n == nil || !found || g.Namespace.Inode == 0 {
+		return req, false
+	}
+	v := r.look(ctx, n, g)
+	o.Running, o.Had = true, v.Addrs
+	if slices.Contains(v.Addrs, m.To) {
+		return req, false
+	}
+	from := v.Addrs
+	switch {
+	case slices.Contains(v.Addrs, m.From):
+		from = []netip.Addr{m.From}
+	case len(v.Addrs) > 1:
+		from = v.Addrs[:1]
+	case len(v.Addrs) == 0 && r.clientOf(ctx, g) != NoClient:
+		// Its DHCP client is about to ask, and will be given the address then.
+		o.Settled = r.settle(ctx, g, m)
+		return req, false
+	}
+	return move.Request{
+		Guest: g, From: from, To: m.To,
+		Bits: n.Subnet.Bits(), Gateway: n.Gateway, Drain: m.Drain,
+	}, true
+}
+
+// isDue reports whether the address still is the holder's.
+func (r *Reconciler) isDue(m ipam.Reassignment) bool {
+	owner, _, ok := r.ledger.Owner(m.Network, m.To)
+	return ok && (owner == m.Holder || !m.MAC.IsZero() && owner == ipam.ByMAC(m.MAC))
+}
+
+// drain stores, before anything moves, that nobody else is given an old address
+// while its guest still answers there.
+func (r *Reconciler) drain(ctx context.Context, outcomes []Outcome, index []int) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	until := time.Now()
+	for _, i := range index {
+		m := outcomes[i].Reassignment
+		if m.Drain <= 0 || !m.From.IsValid() {
+			continue
+		}
+		wg.Go(func() {
+			if err := r.ledger.Drain(ctx, m.Network, m.From, m.Holder, until.Add(m.Drain)); err != nil {
+				r.log.Error("old address not kept free while it drains", "network", m.Network, "addr", m.From, "err", err)
+			}
+		})
+	}
+}
+
+// find is the plugged-in guest that holds addresses as h on its own NIC.
+func (r *Reconciler) find(network string, h ipam.Holder) (guest.Guest, bool) {
+	for _, g := range r.guests.Snapshot() {
+		if g.Bridge != network {
+			continue
+		}
+		if HolderOf(g) == h || h.Guest == "" && g.MAC == h.MAC {
+			return g, true
+		}
+	}
+	return guest.Guest{}, false
+}
