@@ -60,7 +60,7 @@ func fold(c byte) byte {
 // Unknown reports that there is no such key; what names a key in a sentence, and known are
 // those that there are.
 func (e *Entry) Unknown(what string, known []string) *ipam.Problem {
-	hint := "known are " + strings.Join(known, ", ")
+	hint := "known: " + strings.Join(known, ", ")
 	if near := Nearest(e.Key, known); near != "" {
 		hint = "did you mean " + near + "?"
 	}

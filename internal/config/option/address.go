@@ -9,7 +9,7 @@ import (
 
 func addressKind() kind {
 	return kind{
-		toml: document.String, want: "an IPv4 address", example: `"10.64.177.1"`,
+		toml: document.String, label: "address", want: "an IPv4 address", example: `"10.64.177.1"`,
 		encode: func(e *encoder, v *document.Value) { e.address(v, v.Text) },
 		show: func(data []byte) string {
 			if len(data) != 4 {
@@ -22,7 +22,7 @@ func addressKind() kind {
 
 func addressesKind() kind {
 	return kind{
-		toml: document.Array, want: "a list of IPv4 addresses", example: `["10.64.177.1"]`,
+		toml: document.Array, label: "addresses", want: "a list of IPv4 addresses", example: `["10.64.177.1"]`,
 		encode: func(e *encoder, v *document.Value) {
 			e.each(v, "an IPv4 address", func(item *document.Value) { e.address(item, item.Text) })
 		},

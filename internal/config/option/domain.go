@@ -11,7 +11,7 @@ import (
 // in §4.1.4 where the option's RFC says that clients understand that.
 func domainsKind(compressed bool) kind {
 	return kind{
-		toml: document.Array, want: "a list of domain names", example: `["lxd", "example.net"]`,
+		toml: document.Array, label: "domains", want: "a list of domain names", example: `["lxd", "example.net"]`,
 		encode: func(e *encoder, v *document.Value) {
 			seen := make(map[string]int)
 			e.each(v, "a domain name", func(item *document.Value) {
@@ -29,7 +29,7 @@ func domainsKind(compressed bool) kind {
 // domainKind is a single domain name.
 func domainKind() kind {
 	return kind{
-		toml: document.String, want: "a domain name", example: `"example.net"`,
+		toml: document.String, label: "domain", want: "a domain name", example: `"example.net"`,
 		encode: func(e *encoder, v *document.Value) { e.domain(v, v.Text, nil) },
 		show:   showDomains,
 	}

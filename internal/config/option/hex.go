@@ -17,7 +17,7 @@ func isHex(text string) bool {
 // to be written otherwise.
 func bytesKind() kind {
 	return kind{
-		toml: document.String, want: "bytes in hexadecimal", example: `"hex:01:02:0a"`,
+		toml: document.String, label: "bytes", want: "bytes in hexadecimal", example: `"hex:01:02:0a"`,
 		encode: func(e *encoder, v *document.Value) {
 			e.refuse(v, `write its bytes in hexadecimal: "hex:`+hex.EncodeToString([]byte(shorten(v.Text)))+`" is this text`,
 				"%q does not begin with hex:", v.Text)

@@ -11,7 +11,7 @@ import (
 // numberKind is an integer of size bytes from least to most, in network order.
 func numberKind(size int, least, most int64) kind {
 	return kind{
-		toml: document.Integer, want: fmt.Sprintf("an integer from %d to %d", least, most), example: strconv.FormatInt(max(least, 1), 10),
+		toml: document.Integer, label: "integer", want: fmt.Sprintf("an integer from %d to %d", least, most), example: strconv.FormatInt(max(least, 1), 10),
 		encode: func(e *encoder, v *document.Value) { e.number(v, size, least, most) },
 		show: func(data []byte) string {
 			if len(data) != size {
@@ -35,7 +35,7 @@ func s32() kind            { return numberKind(4, -1<<31, 1<<31-1) }
 func numbersKind(least int64) kind {
 	const size, most = 2, 1<<16 - 1
 	return kind{
-		toml: document.Array, want: "a list of integers", example: fmt.Sprintf("[%d]", max(least, 1)),
+		toml: document.Array, label: "integers", want: "a list of integers", example: fmt.Sprintf("[%d]", max(least, 1)),
 		encode: func(e *encoder, v *document.Value) {
 			for _, item := range v.Items {
 				if item.Kind != document.Integer {
@@ -79,7 +79,7 @@ func number(data []byte) int64 {
 // flagKind is one byte, 0 or 1.
 func flagKind() kind {
 	return kind{
-		toml: document.Bool, want: "true or false", example: "true",
+		toml: document.Bool, label: "flag", want: "true or false", example: "true",
 		encode: func(e *encoder, v *document.Value) {
 			if v.Bool {
 				e.put(1)

@@ -28,6 +28,7 @@ type Option struct {
 // kind's TOML type, show any bytes at all.
 type kind struct {
 	toml    document.Kind
+	label   string // what the reference calls it
 	want    string // what a value is, in a sentence
 	example string // as TOML
 	encode  func(*encoder, *document.Value)
@@ -71,6 +72,9 @@ func Find(all []Option, key string) (Option, bool) {
 	}
 	return Option{}, false
 }
+
+// Type is what the reference calls the type of the option's value.
+func (o Option) Type() string { return o.kind.label }
 
 // Names is every name that Find knows.
 func Names(all []Option) []string {

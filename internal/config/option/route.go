@@ -12,7 +12,7 @@ import (
 // its octets as are not zero by that, and the router; 0.0.0.0 there means "on this link".
 func routesKind() kind {
 	return kind{
-		toml: document.Array, want: "a list of routes", example: `["10.8.0.0/16 via 10.64.177.9"]`,
+		toml: document.Array, label: "routes", want: "a list of routes", example: `["10.8.0.0/16 via 10.64.177.9"]`,
 		encode: func(e *encoder, v *document.Value) {
 			e.each(v, "a route", func(item *document.Value) {
 				dest, via, ok := e.via(item)
@@ -82,7 +82,7 @@ func showRoutes(data []byte) string {
 // (RFC 2132 §5.8), of which the default route can be none.
 func staticRoutesKind() kind {
 	return kind{
-		toml: document.Array, want: "a list of routes", example: `["10.64.178.9 via 10.64.177.9"]`,
+		toml: document.Array, label: "routes", want: "a list of routes", example: `["10.64.178.9 via 10.64.177.9"]`,
 		encode: func(e *encoder, v *document.Value) {
 			e.each(v, "a route", func(item *document.Value) {
 				dest, via, ok := e.via(item)
@@ -104,7 +104,7 @@ func staticRoutesKind() kind {
 // filterKind is a list of networks, each sent as address and mask (RFC 2132 §4.3).
 func filterKind() kind {
 	return kind{
-		toml: document.Array, want: "a list of networks", example: `["10.0.0.0/8"]`,
+		toml: document.Array, label: "networks", want: "a list of networks", example: `["10.0.0.0/8"]`,
 		encode: func(e *encoder, v *document.Value) {
 			e.each(v, "a network", func(item *document.Value) {
 				p, ok := e.prefix(item, item.Text)

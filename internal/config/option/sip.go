@@ -15,7 +15,7 @@ const (
 // sipKind is a list of either names or addresses, and a byte before it that says which.
 func sipKind() kind {
 	return kind{
-		toml: document.Array, want: "a list of domain names or of IPv4 addresses", example: `["sip.example.net"]`,
+		toml: document.Array, label: "SIP servers", want: "a list of domain names or of IPv4 addresses", example: `["sip.example.net"]`,
 		encode: func(e *encoder, v *document.Value) {
 			if len(v.Items) == 0 {
 				return

@@ -10,7 +10,7 @@ import (
 // textKind is a text; RFC 2132 §2 wants no NUL at its end.
 func textKind() kind {
 	return kind{
-		toml: document.String, want: "a text", example: `"text"`,
+		toml: document.String, label: "text", want: "a text", example: `"text"`,
 		encode: func(e *encoder, v *document.Value) {
 			for _, c := range []byte(v.Text) {
 				if c < ' ' || c == 0x7f {

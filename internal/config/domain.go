@@ -1,0 +1,71 @@
+package config
+
+import (
+	"strings"
+
+	"berth/internal/config/document"
+	"berth/internal/ipam"
+)
+
+// maxDomain leaves room for a guest's name of 63 bytes before the domain, in the 253 that a
+// name may have (RFC 1035 §2.3.4).
+const maxDomain = 253 - 64
+
+// domain takes the name below which guests are found; "" is the default: they have none.
+func (c *checker) domain(d *draft, v *document.Value) {
+	const hint = `write labels of letters, digits and hyphens, with dots between them, like "lxd" or "c.example.net"`
+	name := strings.ToLower(v.Text)
+	trimmed := strings.Trim(name, ".")
+	switch {
+	case name == "":
+		return
+	case trimmed != name && trimmed != "":
+		c.refuse(v, `write "`+trimmed+`"`, "%q has a dot at an end", v.Text)
+	case !isASCII(name):
+		c.refuse(v, "write its ASCII form, which begins with xn-- (RFC 5891)", "%q is no domain name in ASCII", v.Text)
+	case strings.Contains(name, ":") || ipam.CheckName(name) != nil:
+		c.refuse(v, hint, "%q is no domain name", v.Text)
+	case len(name) > maxDomain:
+		c.refuse(v, "shorten it", "the domain has %d bytes, and a guest's name has to fit before it: at most %d", len(name), maxDomain)
+	case isNumber(name[strings.LastIndexByte(name, '.')+1:]):
+		c.refuse(v, hint, "%q ends like an address: its last label is a number (RFC 1123 §2.1)", v.Text)
+	default:
+		if origin, why := taken(name); origin != "" {
+			c.refuse(v, `write "lxd", or a name below a domain of your own; home.arpa is free for all (RFC 8375)`, "%q can not be the domain: %s", v.Text, why)
+			return
+		}
+		d.Domain = name
+	}
+}
+
+// taken says which name with a meaning of its own a domain lies in, and what that is.
+// "test" (RFC 6761 §6.2) and "home.arpa" (RFC 8375) are meant to be used.
+func taken(name string) (origin, why string) {
+	for _, t := range [...]struct{ origin, why string }{
+		{"localhost", "localhost is every host itself (RFC 6761)"},
+		{"local", "hosts ask for what is below local by multicast only (RFC 6762)"},
+		{"invalid", "invalid exists nowhere (RFC 6761)"},
+		{"onion", "onion belongs to Tor (RFC 7686)"},
+		{"alt", "alt is for names outside of DNS (RFC 9476)"},
+		{"arpa", "arpa holds the names of addresses (RFC 3172)"},
+	} {
+		if isUnder(name, t.origin) && !isUnder(name, "home.arpa") {
+			return t.origin, t.why
+		}
+	}
+	return "", ""
+}
+
+// isUnder reports whether name is origin or below it.
+func isUnder(name, origin string) bool {
+	rest, ok := strings.CutSuffix(name, origin)
+	return ok && (rest == "" || rest[len(rest)-1] == '.')
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
+}
+
+func isNumber(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}
