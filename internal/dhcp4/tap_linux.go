@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
@@ -109,13 +110,22 @@ type portTap struct {
 // Read waits for a frame. A port that is down is waited for as well; one that is gone is an error: the
 // socket would stay mute for ever, also when the interface comes back.
 func (t portTap) Read(b []byte) (int, error) {
-	for {
+	for watched := false; ; watched = true {
 		n, err := t.File.Read(b)
-		if !errors.Is(err, unix.ENETDOWN) {
+		switch {
+		case err == nil && watched:
+			return n, t.SetReadDeadline(time.Time{})
+		case err == nil:
+			return n, nil
+		case !errors.Is(err, unix.ENETDOWN) && !errors.Is(err, os.ErrDeadlineExceeded):
 			return n, err
 		}
 		if bound, err := t.boundTo(); err != nil || bound != t.index {
 			return 0, errors.Join(errPortGone, err)
+		}
+		// An interface goes down before it goes away, and the socket is told only the first.
+		if err := t.SetReadDeadline(time.Now().Add(reopenInterval)); err != nil {
+			return 0, err
 		}
 	}
 }
