@@ -49,6 +49,7 @@ func (l *Ledger) bind(network string, c ipam.Client, addr netip.Addr, leaseTime 
 	change := l.begin()
 	l.displace(change, b, bound, own)
 	change.do(putLease(bound))
+	l.carry(change)
 	event := Event{Kind: KindLease, Network: network, Holder: c.Holder, Addr: addr, At: now}
 	if own != nil {
 		event.From = own.Acked
@@ -170,10 +171,32 @@ func (l *Ledger) renewInMemory(c ipam.Client, bound *binding) bool {
 	undecided := b.leases[c.Holder] == seen.leases[c.Holder]
 	pinMAC, spoken := b.byMAC[bound.PinMAC]
 	if undecided && (!owned || owner == c.Holder) && (!spoken || pinMAC == c.Holder) {
-		b.apply(putLease(bound))
-		l.shown.apply(putLease(bound)) // the snapshot that heals the journal has it from there
+		renewal := putLease(bound)
+		undo := b.apply(renewal)
+		l.touchOp(renewal)
+		l.touchOp(undo)        // it may have been at another address than its pin
+		l.shown.apply(renewal) // the snapshot that heals the journal has it from there
 		l.shown.arrive(key{bound.Network, c.Holder})
-		l.touch(bound.Network, bound.Addr)
+		l.unstored[key{bound.Network, c.Holder}] = true
 	}
 	return true
+}
+
+// carry has a change store some of the leases that were renewed in memory, too: the snapshot that healed
+// the journal may have been taken just before.
+func (l *Ledger) carry(c *change) {
+	const together = 32
+	if len(l.unstored) == 0 || l.journal.Status().Err != nil {
+		return
+	}
+	for k := range l.unstored {
+		if len(c.carried) == together {
+			return
+		}
+		delete(l.unstored, k)
+		if lease := l.decided[k.network].leases[k.holder]; lease != nil {
+			c.do(putLease(lease))
+			c.carried = append(c.carried, k)
+		}
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
-	"time"
 
 	"berth/internal/ipam"
 	"berth/internal/ledger/journal"
@@ -18,12 +17,13 @@ var ErrDisk = errors.New("the ledger can not be written")
 // change is what is decided and stored together. It is already done in the decided tables, and
 // shown when it is on disk.
 type change struct {
-	l      *Ledger
-	rev    uint64
-	ops    []op
-	undo   []op
-	events []Event
-	also   func() // runs with show held when the change is shown; nil for none
+	l       *Ledger
+	rev     uint64
+	ops     []op
+	undo    []op
+	events  []Event
+	carried []key  // whose leases are stored besides; see Ledger.carry
+	also    func() // runs with show held when the change is shown; nil for none
 }
 
 // begin starts a change. The caller holds mu until it is stored or rolled back.
@@ -54,9 +54,6 @@ func (l *Ledger) touchOp(o op) {
 	switch {
 	case o.lease != nil:
 		l.touch(o.network, o.lease.Addr)
-		if p := l.pools[o.network]; p != nil && o.lease.Idle {
-			p.idleFrom = time.Time{}
-		}
 	case o.pin != nil:
 		l.touch(o.network, o.pin.Addr)
 	case o.addr.IsValid():
@@ -73,6 +70,12 @@ func (c *change) rollback() {
 		undone := c.l.decided[o.network].apply(o)
 		c.l.touchOp(o)
 		c.l.touchOp(undone)
+		if p := c.l.pools[o.network]; p != nil && o.lease != nil {
+			p.stale = true
+		}
+	}
+	for _, k := range c.carried {
+		c.l.unstored[k] = true
 	}
 }
 

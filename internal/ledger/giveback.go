@@ -23,6 +23,9 @@ func (l *Ledger) Release(ctx context.Context, network string, h ipam.Holder, add
 	idle.Idle, idle.Expiry, idle.Acked = true, now, netip.Addr{}
 	change := l.begin()
 	change.do(putLease(&idle))
+	if p := l.pools[network]; p != nil {
+		p.released(h)
+	}
 	change.events = []Event{{Kind: KindRelease, Network: network, Holder: h, Addr: addr, At: now}}
 	return l.finish(ctx, change)
 }
@@ -58,6 +61,7 @@ const maxDeclined = 16
 func (l *Ledger) Decline(ctx context.Context, network string, h ipam.Holder, addr netip.Addr) error {
 	l.mu.Lock()
 	now := l.now()
+	l.sweep(now)
 	b := l.decided[network]
 	lease := l.leaseAt(network, h, addr)
 	f := l.shown.offers.byAddr[placeKey{network, addr}]
@@ -108,6 +112,8 @@ func (b *book) declinedBy(h ipam.Holder) int {
 // still use it. It is durable on return. The error is ErrTaken when a belongs to somebody already.
 func (l *Ledger) Drain(ctx context.Context, network string, a netip.Addr, h ipam.Holder, until time.Time) error {
 	l.mu.Lock()
+	now := l.now()
+	l.sweep(now)
 	b := l.decided[network]
 	if b == nil {
 		l.mu.Unlock()
@@ -118,13 +124,13 @@ func (l *Ledger) Drain(ctx context.Context, network string, a netip.Addr, h ipam
 	owner, owned := b.owners[a]
 	p := b.pinned[a]
 	switch {
-	case p != nil && p.Holder != h && b.clientOf(p) != h, owned && owner != h, blocked && last.Holder != h && last.Until.After(l.now()):
+	case p != nil && p.Holder != h && b.clientOf(p) != h, owned && owner != h, blocked && last.Holder != h:
 		l.mu.Unlock()
 		return &ipam.Problem{
 			Code: ipam.CodeConflict, Err: ErrTaken, Hint: "who has which address: berth why " + a.String(),
 			Text: fmt.Sprintf("%s can not be drained for %s: somebody else has it", a, h),
 		}
-	case !until.After(l.now()), blocked && (last.Declined || !last.Until.Before(until)):
+	case !until.After(now), blocked && (last.Declined || !last.Until.Before(until)):
 		l.mu.Unlock()
 		return nil
 	}

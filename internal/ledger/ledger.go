@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -49,6 +50,7 @@ type Ledger struct {
 	nextSweep time.Time // the earliest end of a block
 	scratch   []byte    // the record being encoded
 
+	unstored   map[key]bool    // whose lease was renewed in memory only, while the disk failed
 	renumbered map[string]bool // networks whose leases may lie where they no longer can
 	pinMark    uint64          // of the last comparison of pins; guarded by pinning
 
@@ -87,7 +89,7 @@ type placeKey struct {
 }
 
 // Open reads the ledger in o.Dir, which only one process may have open. It fails with an
-// *ipam.Problem when another has, or when what was stored is damaged. A disk that can be
+// *ipam.Problem when another has, when the directory can not be read, or when what was stored is damaged. A disk that can be
 // read but not written does not keep it from opening: see Status.
 func Open(ctx context.Context, o Options) (*Ledger, error) {
 	if o.Now == nil {
@@ -105,7 +107,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 		decided: map[string]*book{},
 		pools:   map[string]*pool{},
 
-		renumbered: map[string]bool{},
+		unstored: map[key]bool{}, renumbered: map[string]bool{},
 	}
 	l.shown.init()
 	if err := ctx.Err(); err != nil {
@@ -135,7 +137,14 @@ func openProblem(dir string, err error) error {
 		hint := "stop it first: systemctl stop berth; or give this one a directory of its own with --state"
 		return &ipam.Problem{Code: ipam.CodeHost, Text: locked.Error(), Hint: hint, Err: err}
 	}
-	return fmt.Errorf("open ledger in %s: %w", dir, err)
+	p := &ipam.Problem{
+		Code: ipam.CodeHost, Err: err, Text: fmt.Sprintf("the ledger can not be opened: %v", err),
+		Hint: "mend " + dir + ", or choose another directory with --state",
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		p.Code, p.Hint = ipam.CodeDenied, "run berth as root, or give it a directory of its own with --state"
+	}
+	return p
 }
 
 // Close stores what is waiting and gives the directory back. Nothing may be decided afterwards.

@@ -48,10 +48,18 @@ func (c *clock) pass(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
+// reporter is what is common to the testing of testing and rapid.
+type reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // bench is a ledger on a disk in memory, with the world around it.
 type bench struct {
 	*ledger.Ledger
-	t       testing.TB
+	t       reporter
 	disk    journal.FS
 	clock   *clock
 	nets    ipam.Networks

@@ -162,7 +162,7 @@ func (l *Ledger) hold(f *offer) {
 	l.shown.offers.add(f)
 	l.show.Unlock()
 	if last != nil {
-		l.touch(last.network, last.addr)
+		l.offerEnded(last)
 	}
 	l.touch(f.network, f.addr)
 }
@@ -176,49 +176,7 @@ func (l *Ledger) dropOffer(k key) {
 	l.show.Lock()
 	l.shown.offers.remove(f)
 	l.show.Unlock()
-	l.touch(f.network, f.addr)
-}
-
-// sweep ends the offers and blocks whose time is over. The caller holds mu.
-func (l *Ledger) sweep(now time.Time) {
-	q := l.shown.offers.queue
-	if len(q) > 0 && !q[0].until.After(now) {
-		l.show.Lock()
-		for len(q) > 0 && !q[0].until.After(now) {
-			l.shown.offers.remove(q[0])
-			l.touch(q[0].network, q[0].addr)
-			q = q[1:]
-		}
-		l.shown.offers.queue = q
-		l.show.Unlock()
-	}
-	if l.nextSweep.IsZero() || l.nextSweep.After(now) {
-		return
-	}
-	l.nextSweep = time.Time{}
-	l.show.Lock()
-	defer l.show.Unlock()
-	for network, b := range l.decided {
-		for a, block := range b.blocks {
-			if block.Until.After(now) {
-				l.sweepAt(block.Until)
-				continue
-			}
-			delete(b.blocks, a)
-			l.touch(network, a)
-			// No record tells of it: a block that is over is not loaded either.
-			if seen := l.shown.books[network]; seen != nil && !seen.blocks[a].Until.After(now) {
-				delete(seen.blocks, a)
-			}
-		}
-	}
-}
-
-// sweepAt has sweep look at the blocks when the first of them ends.
-func (l *Ledger) sweepAt(until time.Time) {
-	if l.nextSweep.IsZero() || until.Before(l.nextSweep) {
-		l.nextSweep = until
-	}
+	l.offerEnded(f)
 }
 
 func unknownNetwork(network string) *ipam.Problem {

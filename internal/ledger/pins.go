@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -52,15 +53,23 @@ func (l *Ledger) SetPins(ctx context.Context, wished []ipam.Pin) (Change, error)
 	}
 	if err != nil {
 		l.mu.Lock()
-		for _, n := range diff.nets {
-			l.renumbered[n.Name] = l.renumbered[n.Name] || diff.renumbered[n.Name]
-		}
+		maps.Copy(l.renumbered, diff.renumbered)
 		l.mu.Unlock()
 		return Change{}, err
 	}
 	diff.adoptSources()
+	l.dropOffers(diff.added)
 	l.complaint.setPinProblems(out.Problems)
 	return out, nil
+}
+
+// dropOffers ends the offers to those who are pinned now.
+func (l *Ledger) dropOffers(pinned []*pin) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range pinned {
+		l.dropOffer(key{p.network, p.Holder})
+	}
 }
 
 // PlanPins is what SetPins would do now; nothing is stored.
@@ -72,9 +81,8 @@ func (l *Ledger) PlanPins(wished []ipam.Pin) Change {
 	_ = l.resolve(diff, func(c *change, p *plan) error {
 		out = p.change
 		c.rollback()
-		for name := range diff.renumbered {
-			l.renumbered[name] = true
-		}
+		l.recollect(diff.nets)
+		maps.Copy(l.renumbered, diff.renumbered)
 		return nil
 	})
 	return out
@@ -167,7 +175,8 @@ func (d *pinDiff) adoptSources() {
 		w := &d.sources[i]
 		have := d.books[d.nets.Containing(w.Addr).Name].pins[w.Holder]
 		if have != nil && have.current().Source != w.Source {
-			have.source.Store(&w.Source)
+			source := w.Source // a copy: a pointer into the slice would keep all of it
+			have.source.Store(&source)
 		}
 	}
 }
@@ -201,6 +210,7 @@ func (l *Ledger) tryResolve(d *pinDiff, asked probes, use func(*change, *plan) e
 	p.decide(c)
 	if len(p.missing) > 0 {
 		c.rollback()
+		l.recollect(d.nets)
 		return p.missing, errProbe
 	}
 	l.renumbered = map[string]bool{}

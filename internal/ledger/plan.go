@@ -51,13 +51,24 @@ func newPlan(l *Ledger, d *pinDiff, asked probes) *plan {
 		if !d.renumbered[n.Name] {
 			continue
 		}
-		for h, lease := range d.books[n.Name].leases {
-			if !isUsable(n, lease.Addr) {
-				p.concern(n.Name, h)
-			}
+		for _, lease := range d.books[n.Name].displaced(n) {
+			p.concern(n.Name, lease.Holder)
 		}
 	}
 	return p
+}
+
+// displaced are the leases that lie where a network allows none, in the order of their addresses: a plan
+// must come out the same when it is carried out.
+func (b *book) displaced(n *ipam.Network) []*binding {
+	var out []*binding
+	for _, lease := range b.leases {
+		if !isUsable(n, lease.Addr) {
+			out = append(out, lease)
+		}
+	}
+	slices.SortFunc(out, func(x, y *binding) int { return x.Addr.Compare(y.Addr) })
+	return out
 }
 
 // concern adds a holder.
@@ -101,7 +112,6 @@ func (p *plan) decide(c *change) {
 	}
 	for _, come := range p.diff.added {
 		c.do(putPin(come))
-		p.l.dropOffer(key{come.network, come.Holder})
 		c.events = append(c.events, Event{Kind: KindPin, Network: come.network, Holder: come.Holder, Addr: come.Addr, At: p.now})
 	}
 	var homeless []*due
@@ -130,7 +140,7 @@ func (p *plan) follow(c *change, d *due) bool {
 		c.do(putLease(d.lease.at(now.Addr)))
 	case now != nil, n == nil:
 	case d.lease == nil:
-		p.keepAsLease(c, b, d)
+		p.keepAsLease(c, b, n, d)
 	case b.pinned[d.lease.Addr] != nil:
 		return false
 	case !isUsable(n, d.lease.Addr):
@@ -140,9 +150,9 @@ func (p *plan) follow(c *change, d *due) bool {
 }
 
 // keepAsLease makes an idle lease of what d was pinned to and never asked for by DHCP.
-func (p *plan) keepAsLease(c *change, b *book, d *due) {
+func (p *plan) keepAsLease(c *change, b *book, n *ipam.Network, d *due) {
 	_, owned := b.owners[d.before]
-	if !d.before.IsValid() || owned || b.pinned[d.before] != nil {
+	if !isUsable(n, d.before) || owned || b.pinned[d.before] != nil {
 		return
 	}
 	c.do(putLease(&binding{PinMAC: pinMACOf(d.holder, nil), Lease: ipam.Lease{
@@ -264,6 +274,9 @@ func (p *plan) report(c *change, d *due) {
 
 // prepare has the names of those who run switch when they have arrived, and all others at once.
 func (p *plan) prepare(c *change) {
+	for _, pool := range p.l.pools {
+		pool.stale = true // who was pinned may be idle now
+	}
 	c.also = func() {
 		for _, d := range p.due {
 			if from, runs := p.depart[d.key]; runs {

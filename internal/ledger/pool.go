@@ -22,6 +22,7 @@ type pool struct {
 
 	idle     []ipam.Holder // whose leases could be taken back, longest idle first
 	idleFrom time.Time     // when idle was collected; zero: it must be
+	stale    bool          // somebody may be missing from idle
 }
 
 func newPool(n *ipam.Network) *pool {

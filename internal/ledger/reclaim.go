@@ -48,7 +48,7 @@ const idleRefresh = time.Second
 // reclaim finds the lease that has been idle longest and whose holder does not run. It may ask to
 // have some holders probed first.
 func (l *Ledger) reclaim(p *pool, b *book, now time.Time, asked probes) (victim *binding, missing []key) {
-	if len(p.idle) == 0 && p.idleFrom.Add(idleRefresh).Before(now) {
+	if p.mustCollect(now) {
 		p.collectIdle(b, now)
 	}
 	const together = 32
@@ -69,6 +69,7 @@ func (l *Ledger) reclaim(p *pool, b *book, now time.Time, asked probes) (victim 
 		if !found.running {
 			return lease, nil
 		}
+		p.stale = true // it may stop
 	}
 	return nil, nil
 }
@@ -88,8 +89,43 @@ func (l *Ledger) isReclaimable(p *pool, b *book, lease *binding, now time.Time) 
 	return inRange && isUsable(p.net, lease.Addr)
 }
 
+func (p *pool) mustCollect(now time.Time) bool {
+	switch {
+	case p.idleFrom.IsZero():
+		return true
+	case len(p.idle) > 0 && !p.stale:
+		return false
+	}
+	// A clock that was set back must not put it off until it has caught up.
+	return now.Before(p.idleFrom) || !p.idleFrom.Add(idleRefresh).After(now)
+}
+
+// recollect has the idle leases gone through again at the next need. It follows what took some of them
+// off the list and was not carried out.
+func (l *Ledger) recollect(nets ipam.Networks) {
+	for _, n := range nets {
+		if p := l.pools[n.Name]; p != nil {
+			p.idle, p.idleFrom = nil, time.Time{}
+		}
+	}
+}
+
+// released notes that a lease is idle from now on, later than all that are on the list; others may have
+// expired since that was made.
+func (p *pool) released(h ipam.Holder) {
+	p.stale = true
+	if p.idleFrom.IsZero() {
+		return
+	}
+	if len(p.idle) >= p.size {
+		p.idle, p.idleFrom = nil, time.Time{} // many times the same ones
+		return
+	}
+	p.idle = append(p.idle, h)
+}
+
 func (p *pool) collectIdle(b *book, now time.Time) {
-	p.idleFrom = now
+	p.idleFrom, p.stale = now, false
 	p.idle = p.idle[:0]
 	for h, lease := range b.leases {
 		if _, ok := p.index(lease.Addr); ok && lease.isIdle(now) {

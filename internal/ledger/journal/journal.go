@@ -310,11 +310,14 @@ func (j *Journal) fail(err error) {
 		j.file = nil
 	}
 	j.retryAt = time.Now().Add(j.RetryAfter)
+	isNew := false
 	j.note(func(s *Status) {
-		if s.Err == nil {
+		if isNew = s.Err == nil; isNew {
 			s.Since = time.Now()
-			j.Log.Error("journal can not be written", "err", err)
 		}
 		s.Err = err
 	})
+	if isNew {
+		j.Log.Error("journal can not be written", "err", err)
+	}
 }

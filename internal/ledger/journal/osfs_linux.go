@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,20 +38,31 @@ func commandOf(pid int) string {
 // osFS is the machine's own file system.
 type osFS struct{}
 
+// MkdirAll syncs the parent of every directory that it makes.
 func (osFS) MkdirAll(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return &os.PathError{Op: "mkdir", Path: dir, Err: unix.ENOTDIR}
+	case err == nil:
 		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return osFS{}.SyncDir(filepath.Dir(dir))
+	parent := filepath.Dir(dir)
+	if err := (osFS{}).MkdirAll(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return osFS{}.SyncDir(parent)
 }
 
 // Lock takes the file "lock" with flock, which the kernel drops with the process however
 // it ends, and writes our process id into it for the one who comes second.
 func (osFS) Lock(dir string) (io.Closer, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openLock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +82,17 @@ func (osFS) Lock(dir string) (io.Closer, error) {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return f, nil
+}
+
+// openLock opens the lock's file, on a read-only disk too: what is stored there can still be served.
+func openLock(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) {
+		if f, readOnly := os.Open(name); readOnly == nil {
+			return f, nil
+		}
+	}
+	return f, err
 }
 
 func (osFS) List(dir string) ([]string, error) {
