@@ -14,7 +14,6 @@ import (
 
 func pinCommand(u *ui) *cobra.Command {
 	var req control.PinRequest
-	var drain time.Duration
 	var wait string
 	cmd := &cobra.Command{
 		Use:   "pin NAME ADDRESS",
@@ -39,21 +38,35 @@ The old address stays usable for the drain time, so that open connections surviv
 			if req.Wait, req.Settle, err = parseWait(wait); err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("drain") {
-				if drain < 0 {
-					return usageProblem("--drain is negative", "--drain 0 cuts at once")
-				}
-				req.Drain = &drain
+			if req.Drain, err = drainOf(cmd); err != nil {
+				return err
 			}
 			out, err := control.NewClient(u.socket).Pin(cmd.Context(), req)
 			return u.changed(out, err, u.pinned)
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&drain, "drain", 30*time.Second, "keep the old address this long too (default: the network's drain)")
+	drainFlag(cmd)
 	flags.StringVar(&wait, "wait", "10s", `wait this long for the guest to have the address, or "settled": until its DHCP client knows too`)
 	flags.BoolVar(&req.DryRun, "dry-run", false, "print what would happen, change nothing")
 	return cmd
+}
+
+// drainFlag gives the command --drain.
+func drainFlag(cmd *cobra.Command) {
+	cmd.Flags().Duration("drain", 0, "keep the old address this long too; 0 cuts at once (default: the network's drain)")
+}
+
+// drainOf is the value of --drain, nil when it was not given.
+func drainOf(cmd *cobra.Command) (*time.Duration, error) {
+	if !cmd.Flags().Changed("drain") {
+		return nil, nil
+	}
+	drain, err := cmd.Flags().GetDuration("drain")
+	if err == nil && drain < 0 {
+		err = usageProblem("--drain is negative", "--drain 0 cuts at once")
+	}
+	return &drain, err
 }
 
 // parseWait reads the value of --wait.
@@ -104,10 +117,15 @@ func swapCommand(u *ui) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Names = [2]string{args[0], args[1]}
+			var err error
+			if req.Drain, err = drainOf(cmd); err != nil {
+				return err
+			}
 			out, err := control.NewClient(u.socket).Swap(cmd.Context(), req)
 			return u.changed(out, err, u.pinned)
 		},
 	}
+	drainFlag(cmd)
 	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "print what would happen, change nothing")
 	return cmd
 }

@@ -37,7 +37,7 @@ func (d *Daemon) readPins() (*pinsFile, error) {
 	if len(text) == 0 {
 		if _, err := os.Lstat(d.opts.Pins); os.IsNotExist(err) {
 			f.absent = true
-			f.text = d.textOfPins()
+			f.text = pinfile.Format(d.ledger.Pins())
 		}
 	}
 	f.pins, f.problems = pinfile.Parse(d.opts.Pins, f.text)
@@ -49,13 +49,4 @@ func (d *Daemon) readPins() (*pinsFile, error) {
 		})
 	}
 	return f, nil
-}
-
-// textOfPins is the pins in force as a pins file.
-func (d *Daemon) textOfPins() []byte {
-	var text []byte
-	for _, p := range d.ledger.Pins() {
-		text = append(text, pinfile.Line(p)...)
-	}
-	return text
 }
