@@ -63,3 +63,10 @@ func RequireCgroup(t testing.TB) string {
 	t.Skip("no-cgroup: no hierarchy can be written to")
 	return ""
 }
+
+// Unavailable skips the test: what it needs can not be had here. The first word of the
+// reason, up to a colon, is what the list of allowed skips goes by.
+func Unavailable(t testing.TB, reason string) {
+	t.Helper()
+	t.Skip(reason)
+}
