@@ -143,11 +143,6 @@ func inside(t testing.TB, name string, args ...string) string {
 	return netnstest.Run(t, "lxc", append([]string{"exec", name, "--"}, args...)...)
 }
 
-// tryInside is inside for a command that may fail.
-func tryInside(name string, args ...string) error {
-	return command("lxc", append([]string{"exec", name, "--"}, args...)...)
-}
-
 // put writes a file of a running container.
 func put(t testing.TB, name, path, text string) {
 	t.Helper()
