@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"testing"
+	"time"
 
 	"berth/internal/ipam"
 )
@@ -57,6 +58,68 @@ func (l *Ledger) CheckBooks(t TB) {
 			t.Errorf("%s: names %v, should be %v", network, have, fresh)
 		}
 	}
+}
+
+// RenewInMemory is what Bind does when the disk fails under a renewal.
+func (l *Ledger) RenewInMemory(network string, c ipam.Client, a netip.Addr, leaseTime time.Duration) bool {
+	bound := newBinding(network, c, a, l.shown.books[network].leaseFor(c.Holder, c.PinMAC), l.now(), leaseTime)
+	return l.renewInMemory(c, bound)
+}
+
+// AcksWaiting is how many wait for news.
+func (l *Ledger) AcksWaiting() int {
+	l.show.RLock()
+	defer l.show.RUnlock()
+	return len(l.shown.acks)
+}
+
+// Claims is how many entries a name has.
+func (l *Ledger) Claims(network, name string) int {
+	l.show.RLock()
+	defer l.show.RUnlock()
+	return len(l.shown.names[network].entries[name])
+}
+
+// OffersQueued is how long the queue of offers is.
+func (l *Ledger) OffersQueued() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.shown.offers.queue)
+}
+
+// RoundTrip decodes a record and encodes it again.
+func RoundTrip(record []byte) ([]byte, error) {
+	var d decoder
+	var ops []op
+	rev, err := d.record(record, func(o op) { ops = append(ops, o) })
+	if err != nil {
+		return nil, err
+	}
+	return appendRecord(nil, rev, ops), nil
+}
+
+// SampleRecords are records of every kind of operation.
+func SampleRecords() [][]byte {
+	at := time.Unix(1_700_000_000, 5).UTC()
+	a := netip.MustParseAddr("10.9.0.5")
+	lease := &binding{PinMAC: ipam.MAC{2, 1}, Lease: ipam.Lease{
+		Network: "br0", Holder: ipam.Holder{Guest: "c", MAC: ipam.MAC{2}}, Addr: a, Acked: a, MAC: ipam.MAC{2},
+		ClientID: "01ff", Hostname: "c", Start: at, Expiry: at.Add(time.Hour), Idle: true,
+	}}
+	p := &pin{network: "br0", Pin: ipam.Pin{
+		Holder: ipam.ByName("c"), Name: "web", Addr: netip.MustParseAddr("fd00::5"), LeaseTime: ipam.NeverExpires,
+		Source: ipam.Source{File: "pins", Line: 3, Col: 7},
+	}}
+	all := []op{
+		putLease(lease), forget("br1", lease.Holder), putPin(p), unpin(p),
+		putBlock("br0", a, block{Holder: lease.Holder, Until: at, Declined: true}),
+		{kind: opUnblock, network: "br0", addr: a},
+	}
+	records := [][]byte{appendRecord(nil, 1, nil), appendRecord(nil, 1<<40, all)}
+	for i := range all {
+		records = append(records, appendRecord(nil, uint64(i), all[i:i+1]))
+	}
+	return records
 }
 
 func checkIndexes(t TB, network string, b *book) {

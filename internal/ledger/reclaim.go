@@ -48,10 +48,20 @@ const idleRefresh = time.Second
 // reclaim finds the lease that has been idle longest and whose holder does not run. It may ask to
 // have some holders probed first.
 func (l *Ledger) reclaim(p *pool, b *book, now time.Time, asked probes) (victim *binding, missing []key) {
-	if p.mustCollect(now) {
-		p.collectIdle(b, now)
+	for p.mustCollect(now) || len(p.idle) > 0 {
+		if p.mustCollect(now) {
+			p.collectIdle(b, now)
+		}
+		if victim, missing = l.fromIdle(p, b, now, asked); victim != nil || len(missing) > 0 {
+			return victim, missing
+		}
 	}
-	const together = 32
+	return nil, nil
+}
+
+// fromIdle is reclaim for those on the list.
+func (l *Ledger) fromIdle(p *pool, b *book, now time.Time, asked probes) (victim *binding, missing []key) {
+	together := max(32, len(asked)) // twice as many each time: however many run, the attempts are few
 	for len(p.idle) > 0 {
 		lease := b.leases[p.idle[0]]
 		if !l.isReclaimable(p, b, lease, now) {
