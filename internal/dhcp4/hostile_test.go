@@ -2,7 +2,6 @@ package dhcp4
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -25,13 +24,16 @@ func numbered(i int) ipam.MAC { return ipam.MAC{0x02, 1, byte(i >> 16), byte(i >
 func TestHostileFloodHurtsOnlyItsOwnPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testNetwork())
-		w.pipes[1].in = make(chan []byte, 30_000)
-		frame := guest(1).selecting("10.0.0.150", withAddr(optServerID, "10.0.0.2")) // costs work, has no answer
+		w.plugs.set(4, "c4", mac(4))
+		w.pipes[4] = newPipe()
+		w.pipes[4].in = make(chan []byte, 30_000)
+		frame := guest(4).selecting("10.0.0.150", withAddr(optServerID, "10.0.0.2")) // costs work, has no answer
 		for range 30_000 {
-			w.pipes[1].in <- frame
+			w.pipes[4].in <- frame
 		}
+		w.AddPort(4, "veth4")
 		synctest.Wait()
-		if left := len(w.pipes[1].in); left < 20_000 {
+		if left := len(w.pipes[4].in); left < 20_000 {
 			t.Errorf("%d of 30,000 were looked at in no time, at most a fifth of a second's worth may be", 30_000-left)
 		}
 		if g := w.one(2, guest(2).discover()); g.String() != "OFFER 10.0.0.100 to 10.0.0.100" {
@@ -300,12 +302,8 @@ func TestDiskThatFailsGivesNoACKButAProblem(t *testing.T) {
 func TestProblemsOfTheBridgeAndOfPorts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testNetwork())
-		gone := errors.New("no such device")
-		w.Server.mu.Lock()
-		bridgeOf, tapOf := w.bridgeOf, w.tap
-		w.bridgeOf = func(string) (int, ipam.MAC, error) { return 0, ipam.MAC{}, gone }
-		w.tap = func(int) (tap, error) { return nil, gone }
-		w.Server.mu.Unlock()
+		w.pipes[9] = newPipe()
+		w.gone.Store(true)
 		w.AddPort(9, "veth9")
 		var texts []string
 		for _, p := range w.Problems() {
@@ -317,10 +315,7 @@ func TestProblemsOfTheBridgeAndOfPorts(t *testing.T) {
 		if want := []string{"DHCP on port veth9: no such device", "there is no bridge br0 to serve DHCP on"}; !slices.Equal(texts, want) {
 			t.Errorf("problems %q, want %q", texts, want)
 		}
-		w.Server.mu.Lock()
-		w.bridgeOf, w.tap = bridgeOf, tapOf
-		w.pipes[9] = newPipe()
-		w.Server.mu.Unlock()
+		w.gone.Store(false)
 		time.Sleep(lookInterval)
 		synctest.Wait()
 		if p := w.Problems(); len(p) != 0 {

@@ -2,14 +2,15 @@ package dhcp4
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,8 +124,11 @@ type world struct {
 	plugs *plugs
 	pipes map[int]*pipe
 	logs  *strings.Builder
+	gone  atomic.Bool // the bridge and its ports
 	*Server
 }
+
+var errGone = errors.New("no such device")
 
 func newWorld(t testing.TB, n *ipam.Network) *world {
 	w := &world{t: t, net: n, book: newBook(n), plugs: &plugs{sources: map[int]Source{}}, pipes: map[int]*pipe{}, logs: &strings.Builder{}}
@@ -132,11 +136,16 @@ func newWorld(t testing.TB, n *ipam.Network) *world {
 	log := slog.New(slog.NewTextHandler(lockedWriter{&mu, w.logs}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.Server = NewServer(n, w.book, w.plugs, Options{Log: log})
 	w.Server.kernel = kernel{
-		bridgeOf: func(string) (int, ipam.MAC, error) { return 1000, bridgeMAC, nil },
-		listen:   func(string) (io.Closer, error) { return nopCloser{}, nil },
+		bridgeOf: func(string) (int, ipam.MAC, error) {
+			if w.gone.Load() {
+				return 0, ipam.MAC{}, errGone
+			}
+			return 1000, bridgeMAC, nil
+		},
+		listen: func(string) (io.Closer, error) { return nopCloser{}, nil },
 		tap: func(i int) (tap, error) {
-			if w.pipes[i] == nil {
-				return nil, net.ErrClosed
+			if w.gone.Load() || w.pipes[i] == nil {
+				return nil, errGone
 			}
 			return w.pipes[i], nil
 		},
