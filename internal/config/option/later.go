@@ -27,8 +27,8 @@ func laterOptions() []Option {
 		{121, "classless-static-routes", classlessNames(), routesKind()},   // RFC 3442
 		{122, "cablelabs-client-configuration", nil, bytesKind()},          // RFC 3495
 		{123, "geoconf", nil, bytesKind()},                                 // RFC 6225
-		{124, "vivco", []string{"vendor-id-encap"}, bytesKind()},           // RFC 3925
-		{125, "vivso", nil, bytesKind()},                                   // RFC 3925
+		{124, "vivco", nil, bytesKind()},                                   // RFC 3925
+		{125, "vivso", []string{"vendor-id-encap"}, bytesKind()},           // RFC 3925
 		{136, "pana-agent", nil, addressesKind()},                          // RFC 5192
 		{137, "v4-lost", nil, domainKind()},                                // RFC 5223
 		{138, "capwap-ac-v4", nil, addressesKind()},                        // RFC 5417
