@@ -30,6 +30,12 @@ func Replace(path string, was, data []byte) error {
 	if len(data) > maxFile {
 		return tooLarge(path)
 	}
+	dir, base := split(target)
+	unlock, err := lockFolder(dir)
+	if err != nil {
+		return fileProblem("write", path, err)
+	}
+	defer unlock()
 	now, err := Read(target)
 	if err != nil {
 		return err
@@ -42,13 +48,12 @@ func Replace(path string, was, data []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fileProblem("write", path, err)
 	}
-	dir, base := split(target)
 	temp := dir + tempPrefix(base) + rand.Text()
 	if err := writeTemp(temp, target, old, data); err != nil {
 		_ = os.Remove(temp)
 		return fileProblem("write", path, err)
 	}
-	switch err := install(temp, target, old != nil, was); {
+	switch err := install(temp, target, old != nil, was, data); {
 	case errors.Is(err, ErrChanged):
 		return err
 	case err != nil:
@@ -125,7 +130,7 @@ func copyAttributes(fd int, target string) {
 }
 
 // install puts temp in the place of target; afterwards temp is gone.
-func install(temp, target string, exists bool, was []byte) error {
+func install(temp, target string, exists bool, was, data []byte) error {
 	var err error
 	if exists {
 		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE)
@@ -134,7 +139,7 @@ func install(temp, target string, exists bool, was []byte) error {
 	}
 	switch {
 	case err == nil && exists:
-		return confirm(temp, target, was)
+		return confirm(temp, target, was, data)
 	case err == nil:
 		return nil
 	case isNotOffered(err): // by this file system
@@ -149,20 +154,53 @@ func install(temp, target string, exists bool, was []byte) error {
 }
 
 // confirm looks at what the exchange has put into temp: a save that came in between the last
-// look and the exchange is found there, and goes back to its place.
-func confirm(temp, target string, was []byte) error {
-	info, err := os.Lstat(temp)
-	if err == nil && info.Mode().IsRegular() {
-		displaced, err := Read(temp)
-		if err == nil && bytes.Equal(displaced, was) {
-			return os.Remove(temp)
+// look and the exchange is found there, and goes back to its place. For an instant a reader sees
+// what was not meant to stay; the alternative, a plain rename, would lose the save.
+func confirm(temp, target string, was, data []byte) error {
+	if holds(temp, was) {
+		return os.Remove(temp)
+	}
+	for {
+		if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE); err != nil {
+			if errors.Is(err, unix.ENOENT) { // and deleted meanwhile: the last word
+				_ = os.Remove(temp)
+				return ErrChanged
+			}
+			return fmt.Errorf("put %s back from %s: %w", target, temp, err) // which holds the save
 		}
+		if holds(temp, data) {
+			_ = os.Remove(temp)
+			return ErrChanged
+		}
+		// Saved once more, over ours: that is newer than what has just gone back.
+		data, _ = Read(target)
 	}
-	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE); err != nil {
-		return fmt.Errorf("put %s back from %s: %w", target, temp, err) // which holds the save
+}
+
+// holds reports whether path is a regular file with this content.
+func holds(path string, content []byte) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
 	}
-	_ = os.Remove(temp)
-	return ErrChanged
+	have, err := Read(path)
+	return err == nil && bytes.Equal(have, content)
+}
+
+// lockFolder keeps other calls of Replace away, also those of other processes, until unlock.
+func lockFolder(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for began := time.Now(); ; time.Sleep(askAgain) {
+		err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) && time.Since(began) < patience {
+			continue
+		}
+		// Not taken, for whatever reason: the look at what was displaced is the guard then.
+		return func() { _ = d.Close() }, nil
+	}
 }
 
 // isNotOffered reports whether a file system does not know the flags of renameat2(2).
