@@ -68,7 +68,7 @@ func (c *checker) member(d *draft, v *document.Value, text, hint string) (netip.
 		return a, true
 	}
 	if refused := d.Refuse(a); refused != nil {
-		refused.Source, refused.Hint = v.At, hint
+		refused.Code, refused.Source, refused.Hint = ipam.CodeConfig, v.At, hint
 		c.add(refused)
 		return a, false
 	}
