@@ -90,16 +90,18 @@ func (n *Network) Hosts() Range {
 
 // Refuse says why no guest may have a on this network, or nil when one may.
 func (n *Network) Refuse(a netip.Addr) *Problem {
-	hint := fmt.Sprintf("choose one of %s", n.Hosts())
+	problem := func(code, format string, args ...any) *Problem {
+		return &Problem{Code: code, Text: fmt.Sprintf(format, args...), Hint: fmt.Sprintf("choose one of %s", n.Hosts())}
+	}
 	switch {
 	case !n.Subnet.Contains(a):
-		return &Problem{Code: CodeRange, Text: fmt.Sprintf("%s is outside %s of network %s", a, n.Subnet, n.Name), Hint: hint}
+		return problem(CodeRange, "%s is outside %s of network %s", a, n.Subnet, n.Name)
 	case a == n.Gateway:
-		return &Problem{Code: CodeConflict, Text: fmt.Sprintf("%s is the gateway of network %s", a, n.Name), Hint: hint}
+		return problem(CodeConflict, "%s is the gateway of network %s", a, n.Name)
 	case n.Subnet.Bits() <= 30 && a == n.Subnet.Addr():
-		return &Problem{Code: CodeRange, Text: fmt.Sprintf("%s is the network address of %s", a, n.Subnet), Hint: hint}
+		return problem(CodeRange, "%s is the network address of %s", a, n.Subnet)
 	case a == n.Broadcast():
-		return &Problem{Code: CodeRange, Text: fmt.Sprintf("%s is the broadcast address of %s", a, n.Subnet), Hint: hint}
+		return problem(CodeRange, "%s is the broadcast address of %s", a, n.Subnet)
 	}
 	return nil
 }
