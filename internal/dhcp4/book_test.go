@@ -122,9 +122,18 @@ func (b *fakeBook) owner(a netip.Addr) (ipam.Holder, ipam.Origin, bool) {
 }
 
 func (b *fakeBook) free(wish netip.Addr) netip.Addr {
+	taken := map[netip.Addr]bool{}
+	for _, p := range b.pins {
+		taken[p] = true
+	}
+	for _, r := range b.leases {
+		taken[r.addr] = true
+	}
+	for _, o := range b.offers {
+		taken[o] = true
+	}
 	ok := func(a netip.Addr) bool {
-		_, _, taken := b.owner(a)
-		return !taken && b.net.Range.Contains(a) && b.net.Refuse(a) == nil && time.Now().After(b.quarantine[a])
+		return !taken[a] && b.net.Range.Contains(a) && b.net.Refuse(a) == nil && time.Now().After(b.quarantine[a])
 	}
 	if wish.IsValid() && ok(wish) {
 		return wish

@@ -3,7 +3,6 @@ package dhcp4
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"berth/internal/ipam"
@@ -84,7 +83,7 @@ func (p *port) takeBack(ctx context.Context, x *exchange, net *ipam.Network) boo
 		s.info(ctx, x.why, p, c, x.addr)
 		return true
 	}
-	if !p.declines.allowed(s.opts.Now()) {
+	if !p.declined.allowed(s.opts.Now()) {
 		p.complain(complainDeclines, c, net, nil)
 		return false
 	}
@@ -118,16 +117,4 @@ func (p *port) assign(ctx context.Context, x *exchange, net *ipam.Network, e ipa
 		s.info(ctx, x.why, p, c, e.Addr)
 	}
 	return e, lease, true
-}
-
-// declines bounds how many addresses a port can put in quarantine: 16 at once, then one a minute.
-type declines struct {
-	mu sync.Mutex
-	bucket
-}
-
-func (d *declines) allowed(now time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.take(now)
 }

@@ -160,7 +160,13 @@ func (x *exchange) destinations() [2]address {
 	return [2]address{everyone}
 }
 
+// info logs what happened to a client. A guest that asks for it again and again fills no log with it: what
+// goes beyond a few lines a second is for those who look at packets.
 func (s *Server) info(ctx context.Context, text string, p *port, c ipam.Client, a netip.Addr) {
+	if !p.lines.allowed(s.opts.Now()) {
+		s.debug(ctx, p, note{text: text, mac: c.MAC, addr: a})
+		return
+	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, text, slog.String("name", c.Holder.String()),
 		slog.String("mac", c.MAC.String()), slog.String("addr", a.String()), slog.String("port", p.name))
 }

@@ -118,6 +118,26 @@ func TestHostileManyHardwareAddressesInALargeRangeAreWelcome(t *testing.T) {
 	})
 }
 
+func TestHostileLogIsNotFlooded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testNetwork())
+		a := w.dora(1, guest(1))
+		for range 500 {
+			w.ask(1, guest(1).rebooting("192.168.1.1"))
+			w.ask(1, guest(1).release(a))
+			w.ask(1, guest(1).renewing(a))
+		}
+		if n := strings.Count(w.logs.String(), "level=INFO"); n < 50 || n > 150 {
+			t.Errorf("%d lines of history", n)
+		}
+		before := strings.Count(w.logs.String(), "level=INFO")
+		w.dora(2, guest(2))
+		if strings.Count(w.logs.String(), "level=INFO") == before {
+			t.Error("the neighbour's history is lost by it")
+		}
+	})
+}
+
 func TestHostileDeclinesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testNetwork())

@@ -49,6 +49,18 @@ func (b *bucket) fill(now time.Time) {
 	b.last = now
 }
 
+// quota is a bucket for several goroutines.
+type quota struct {
+	mu sync.Mutex
+	bucket
+}
+
+func (q *quota) allowed(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.take(now)
+}
+
 // maxNAKs bounds the clients of one port that are remembered to have been refused.
 const maxNAKs = 256
 

@@ -35,7 +35,8 @@ type port struct {
 	deaf     atomic.Pointer[error] // why it can not be heard; nil: it can
 	troubles troubles
 	crowd    crowd
-	declines
+	declined quota // how many addresses may be put in quarantine: 16 at once, then one a minute
+	lines    quota // how many lines of history may be logged: 100 at once, then ten a second
 }
 
 // tapRef is what frames are sent through at present.
@@ -48,7 +49,8 @@ func (s *Server) newPort(index int, name string) *port {
 		waiting: make(chan struct{}, maxWaiting),
 		packets: bucket{rate: rate, burst: rate / 5},
 	}
-	p.declines.bucket = bucket{rate: 1.0 / 60, burst: 16}
+	p.declined.bucket = bucket{rate: 1.0 / 60, burst: 16}
+	p.lines.bucket = bucket{rate: 10, burst: 100}
 	return p
 }
 

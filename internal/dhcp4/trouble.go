@@ -2,6 +2,7 @@ package dhcp4
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -123,6 +124,9 @@ func (t *troubles) problems(now time.Time) ipam.Problems {
 
 // complain notes trouble with a client, and warns of it at most once a minute for each port and kind. err may be nil.
 func (p *port) complain(c complaint, who ipam.Client, net *ipam.Network, err error) {
+	if errors.Is(err, context.Canceled) {
+		return // the server stops, or the port is gone: no trouble
+	}
 	if p.troubles.add(c, who.Holder, p.problem(c, who, net, err), p.s.opts.Now()) {
 		args := []any{"name", who.Holder.String(), "mac", who.MAC.String(), "port", p.name}
 		if err != nil {
@@ -154,12 +158,12 @@ func (p *port) problem(c complaint, who ipam.Client, net *ipam.Network, err erro
 		}
 	case complainDeclines:
 		return &ipam.Problem{
-			Code: ipam.CodeConflict, Hint: "find who else uses the addresses of the range: berth log " + who.Holder.Guest,
+			Code: ipam.CodeConflict, Hint: "somebody may use addresses of the range that are not his: berth doctor",
 			Text: fmt.Sprintf("port %s: %s declines one address after the other; no more are taken out of use for it", p.name, who.Holder),
 		}
 	case complainPlace:
 		return &ipam.Problem{
-			Code: ipam.CodeRange, Hint: "berth why " + who.Holder.Guest,
+			Code: ipam.CodeRange, Hint: "pin it to an address of the subnet, or berth unpin it: berth ls",
 			Text: fmt.Sprintf("the address kept for %s is outside %s of network %s; it gets none", who.Holder, net.Subnet, net.Name),
 		}
 	}
