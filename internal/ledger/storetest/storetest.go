@@ -92,6 +92,9 @@ func Run(t *testing.T, fresh func(t *testing.T) Open) {
 		"a second opener is refused":         testSecond,
 		"closed means closed":                testClosed,
 		"a wait can be given up":             testGivenUp,
+		"settled before the wait is over":    testSettled,
+		"closing stores what is waiting":     testClosing,
+		"nothing is stored of nothing":       testEmpty,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
 	}
@@ -218,4 +221,75 @@ func testGivenUp(t *testing.T, open Open) {
 		t.Error("a record is stored though nobody waits:", err)
 	}
 	mustClose(t, s)
+}
+
+// testSettled has the settling of records follow the order of Append, each before its wait is over.
+func testSettled(t *testing.T, open Open) {
+	s, o := mustOpen(t, open)
+	var mu sync.Mutex
+	var settled []int
+	var waits []func(context.Context) error
+	for i := range 200 {
+		o.L.Lock()
+		wait, err := s.Append([]byte(fmt.Sprintf("k=%d", i)), func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				settled = append(settled, i)
+			}
+		})
+		o.L.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		waits = append(waits, wait)
+	}
+	for i, wait := range slices.Backward(waits) {
+		if err := wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		if !slices.Contains(settled, i) {
+			t.Errorf("the wait for record %d was over before it was settled", i)
+		}
+		mu.Unlock()
+	}
+	if !slices.IsSorted(settled) || len(settled) != 200 {
+		t.Errorf("settled in the order %v", settled)
+	}
+	mustClose(t, s)
+}
+
+// testClosing closes while records are on their way and nobody has waited for them.
+func testClosing(t *testing.T, open Open) {
+	s, o := mustOpen(t, open)
+	for i := range 50 {
+		record := []byte(fmt.Sprintf("late%d=%d", i, i))
+		o.L.Lock()
+		_, err := s.Append(record, func(err error) {
+			if err == nil {
+				_ = o.Replay(record)
+			}
+		})
+		o.L.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, s)
+	again, o2 := mustOpen(t, open)
+	defer mustClose(t, again)
+	if diff := cmp.Diff(o.State(), o2.State()); diff != "" || len(o2.State()) != 50 {
+		t.Errorf("settled and stored differ (-settled +stored):\n%s", diff)
+	}
+}
+
+func testEmpty(t *testing.T, open Open) {
+	for range 3 {
+		s, o := mustOpen(t, open)
+		if n := len(o.State()); n != 0 {
+			t.Errorf("a new store has %d records", n)
+		}
+		mustClose(t, s)
+	}
 }
