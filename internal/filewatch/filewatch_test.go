@@ -265,6 +265,23 @@ func TestWriterThatStaysOpen(t *testing.T) {
 	r.awaitLast("new and more")
 }
 
+// TestExchange has the file change places with another, in one step.
+func TestExchange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pins")
+	save(t, path, "0")
+	r := watching(t, path, nil)
+	for i := range 20 {
+		text := fmt.Sprint(i + 1)
+		save(t, path+".new", text)
+		must(t, unix.Renameat2(unix.AT_FDCWD, path+".new", unix.AT_FDCWD, path, unix.RENAME_EXCHANGE))
+		must(t, os.Remove(path+".new"))
+		r.awaitLast(text)
+	}
+	if all := r.all(); len(all) != 21 {
+		t.Errorf("%d reports of 20 saves and the start: %q", len(all), all)
+	}
+}
+
 // TestFirstReportSeesWhatCameBeforeRun saves between New and Run.
 func TestFirstReportSeesWhatCameBeforeRun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pins")

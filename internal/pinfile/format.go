@@ -11,14 +11,14 @@ import (
 func Format(pins []ipam.Pin) []byte {
 	var text []byte
 	for _, p := range pins {
-		switch {
-		case p.Holder.Guest == "" && p.Name != "":
-			text = fmt.Appendf(text, "%s,%s,%s", p.Holder.MAC, p.Name, p.Addr)
-		case p.Holder.Guest == "":
-			text = fmt.Appendf(text, "%s,%s", p.Holder.MAC, p.Addr)
-		default:
-			text = fmt.Appendf(text, "%s,%s", p.Holder.Guest, p.Addr)
+		who, ok := spell(p.Holder)
+		if !ok {
+			continue // no line says it, and so no line was the source of it
 		}
+		if name, ok := spell(ipam.ByName(p.Name)); ok && !p.Holder.IsGuest() {
+			who += "," + name
+		}
+		text = fmt.Appendf(text, "%s,%s", who, p.Addr)
 		switch {
 		case p.LeaseTime >= ipam.NeverExpires:
 			text = append(text, ",infinite"...)

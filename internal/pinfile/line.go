@@ -125,7 +125,6 @@ type lineReader struct {
 	hasLease       bool
 	firstAt        int
 	seenField      bool
-	macAt, nameAt  int
 	leaseTimeField string
 }
 
@@ -154,7 +153,7 @@ func (l *lineReader) field(content string, at, end int) *refusal {
 		if !l.mac.IsZero() {
 			return &refusal{at, fmt.Sprintf("two hardware addresses, %s and %s: a pin has one", l.mac, f.mac), "make it two lines with two addresses"}
 		}
-		l.mac, l.macAt = f.mac, at
+		l.mac = f.mac
 	case addressField:
 		if l.e.addr.IsValid() {
 			return &refusal{at, fmt.Sprintf("two addresses, %s and %s: a pin has one", l.e.addr, f.addr), "delete one of them; a second NIC is pinned as NAME:NIC"}
@@ -170,7 +169,7 @@ func (l *lineReader) field(content string, at, end int) *refusal {
 		if l.name != "" {
 			return &refusal{at, fmt.Sprintf("two names, %s and %s: a pin has one", quote(l.name), quote(f.name)), "make it two lines with two addresses"}
 		}
-		l.name, l.nameAt = f.name, at
+		l.name = f.name
 	}
 	return nil
 }
