@@ -57,6 +57,9 @@ type play struct {
 // Run plays the story from inside the namespaces that Enter made. It returns when
 // the story is told and everything it started has ended.
 func Run(ctx context.Context, opts Options) error {
+	if err := settle(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	p := &play{Options: opts, began: time.Now(), dir: "/run/berth-demo", guests: make(map[string]*guest)}
 	p.pins = filepath.Join(p.dir, "pins")
