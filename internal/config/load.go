@@ -11,8 +11,8 @@ import (
 	"berth/internal/ipam"
 )
 
-// maxSize bounds a configuration, in bytes: ten times what four hundred networks take.
-const maxSize = 1 << 20
+// maxSize bounds a configuration, in bytes: what four hundred networks take that set every key.
+const maxSize = 256 << 10
 
 // Load reads the file at path and checks it, like Parse. A file that can not be read is an
 // *ipam.Problem.
@@ -52,7 +52,7 @@ func read(path string) ([]byte, error) {
 	case len(data) > maxSize:
 		return nil, &ipam.Problem{
 			Code: ipam.CodeConfig, Source: at,
-			Text: fmt.Sprintf("the file is larger than %d MiB", maxSize>>20),
+			Text: fmt.Sprintf("the file is larger than %d KiB", maxSize>>10),
 			Hint: "is it the configuration? Name it with --config",
 		}
 	}

@@ -42,7 +42,7 @@ func TestLoadWhatCanNotBeRead(t *testing.T) {
 		{"a pipe without a writer", in("pipe"), func(p string) error { return syscall.Mkfifo(p, 0o644) }, "this is no ordinary file", "--config", ipam.CodeConfig},
 		{"a device", "/dev/zero", nil, "this is no ordinary file", "--config", ipam.CodeConfig},
 		{"a link to itself", in("link"), func(p string) error { return os.Symlink(p, p) }, "its symbolic links go round in circles", "ls -l", ipam.CodeConfig},
-		{"too large", in("large"), func(p string) error { return os.WriteFile(p, make([]byte, 1<<20+1), 0o644) }, "the file is larger than 1 MiB", "--config", ipam.CodeConfig},
+		{"too large", in("large"), func(p string) error { return os.WriteFile(p, make([]byte, 256<<10+1), 0o644) }, "the file is larger than 256 KiB", "--config", ipam.CodeConfig},
 		{"write-only, for root too", "/proc/sys/net/ipv4/route/flush", nil, "permission to read it is denied", "root", ipam.CodeDenied},
 	}
 	for _, tt := range tests {

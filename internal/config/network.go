@@ -135,6 +135,7 @@ func (c *checker) between(drafts []*draft) {
 			if other.isSubnetKnown() && d.Subnet.Overlaps(other.Subnet) {
 				c.refuse(d.ipv4, "give one of them another subnet", "%s of network %s overlaps %s of network %s at %s",
 					d.Subnet, d.Name, other.Subnet, other.Name, other.ipv4.At)
+				break // one is enough to have to move
 			}
 		}
 	}

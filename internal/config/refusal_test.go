@@ -105,7 +105,7 @@ func subnets() []refusal {
 		{"two networks overlap", minimal + "[network.br1]\nipv4 = \"10.64.0.1/16\"\n", []string{
 			`4:8 10.64.0.0/16 of network br1 overlaps 10.64.177.0/24 of network br0 at berth.toml:2:8 | another subnet`}},
 		{"three networks overlap", minimal + "[network.br1]\nipv4 = \"10.64.177.1/24\"\n[network.br2]\nipv4 = \"10.64.177.9/28\"\n", []string{
-			`4:8 10.64.177.0/24 of network br1 overlaps`, `6:8 10.64.177.0/28 of network br2 overlaps 10.64.177.0/24 of network br0`, `6:8 10.64.177.0/28 of network br2 overlaps 10.64.177.0/24 of network br1`}},
+			`4:8 10.64.177.0/24 of network br1 overlaps`, `6:8 10.64.177.0/28 of network br2 overlaps 10.64.177.0/24 of network br0`}},
 	}
 }
 

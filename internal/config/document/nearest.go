@@ -10,6 +10,9 @@ import (
 func Nearest(word string, known []string) string {
 	best, least := "", max(1, min(len(word)/3, 3))+1
 	for _, k := range known {
+		if max(len(word)-len(k), len(k)-len(word)) >= least {
+			continue
+		}
 		if d := distance(word, k); d < least {
 			best, least = k, d
 		}
