@@ -23,18 +23,20 @@ const (
 // maxForgotten bounds what is deleted, and with the time of a listing what is done for it.
 const maxForgotten = 8192
 
-// forget deletes what the host's connection tracking knows of addresses that went without drain: their
-// next holder's packets would be taken for the former's. Trouble does no harm; a kernel without it has nothing to forget.
-func (s *set) forget() {
+// vacated are the addresses that went without drain.
+func (s *set) vacated() []netip.Addr {
 	var gone []netip.Addr
 	for _, m := range s.movers {
 		if m.err == nil && m.touched {
 			gone = append(append(gone, m.goneAtOnce()...), m.gives...)
 		}
 	}
-	if len(gone) == 0 {
-		return
-	}
+	return gone
+}
+
+// forget deletes what the host's connection tracking knows of addresses that went without drain: their
+// next holder's packets would be taken for the former's. Trouble does no harm; a kernel without it has nothing to forget.
+func forget(gone []netip.Addr) {
 	t, err := openTalk(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return

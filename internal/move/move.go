@@ -72,7 +72,6 @@ func DoAll(ctx context.Context, requests []Request, arrived func(i int)) []Resul
 		})
 	}
 	wg.Wait()
-	s.forget()
 	for i, m := range s.movers {
 		results[i] = Result{Steps: m.steps, Lost: m.lost, Err: m.err}
 	}

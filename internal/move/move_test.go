@@ -52,7 +52,7 @@ func TestMoveKeepsTheStyleOfTheClient(t *testing.T) {
 				link set another up
 				link set other up
 				route add 203.0.113.0/24 dev other src 10.9.0.5`,
-			routes: `default via 10.9.0.1 dev eth0 src 10.9.0.77 mtu 1400 onlink
+			routes: `default via 10.9.0.1 dev eth0 src 10.9.0.77 onlink mtu 1400
 				10.9.0.0/24 dev eth0 proto kernel scope link src 10.9.0.77
 				192.0.2.0/24 src 10.9.0.77
 				nexthop via 10.9.0.1 dev eth0 weight 2

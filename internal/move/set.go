@@ -175,9 +175,13 @@ func (s *set) bury(fd int) {
 	s.graves = append(s.graves, fd)
 }
 
-// close leaves the packet sockets to goroutines that nobody waits for: the kernel takes 10 ms and
-// more to close each, with nothing left to be known about it.
+// close leaves to goroutines that nobody waits for what takes ten times as long as the moves and has no
+// result: the kernel needs 10 ms and more to close a packet socket or to list tracked connections. Each ends
+// by itself within answerTime.
 func (s *set) close() {
+	if gone := s.vacated(); len(gone) > 0 {
+		go forget(gone)
+	}
 	var files []*os.File
 	for _, l := range s.lans {
 		files = append(files, l.stop())
