@@ -122,6 +122,21 @@ func SampleRecords() [][]byte {
 	return records
 }
 
+// TwoOwners are records in which two have one address, by pin and by lease. The second was told last.
+func TwoOwners(addr string) [][]byte {
+	a := netip.MustParseAddr(addr)
+	told := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var records [][]byte
+	for i, name := range []string{"first", "second"} {
+		lease := &binding{Lease: ipam.Lease{
+			Network: "br0", Holder: ipam.ByName(name), Addr: a, Acked: a, Start: told, Expiry: told.AddDate(1, i, 0),
+		}}
+		p := &pin{network: "br0", Pin: ipam.Pin{Holder: ipam.ByName(name), Addr: a}}
+		records = append(records, appendRecord(nil, uint64(i+1), []op{putPin(p), putLease(lease)}))
+	}
+	return records
+}
+
 func checkIndexes(t TB, network string, b *book) {
 	owners, pinned, byMAC := map[netip.Addr]ipam.Holder{}, map[netip.Addr]*pin{}, map[ipam.MAC]ipam.Holder{}
 	for h, lease := range b.leases {

@@ -70,20 +70,6 @@ func (r *loader) finish(now time.Time) {
 // index makes a book's indexes. Two owners of one address can not have been stored, but can be
 // left by a journal that was cut by hand: the one who was told last keeps it.
 func (r *loader) index(network string, b *book) {
-	for _, p := range b.pins {
-		if other := b.pinned[p.Addr]; other != nil {
-			r.complain(network, other.Holder, p.Holder, p.Addr.String())
-			loser := p
-			if p.Holder.String() < other.Holder.String() {
-				loser = other
-			}
-			delete(b.pins, loser.Holder)
-			if loser == p {
-				continue
-			}
-		}
-		b.pinned[p.Addr] = p
-	}
 	for h, lease := range b.leases {
 		if other, ok := b.owners[lease.Addr]; ok {
 			r.complain(network, other, h, lease.Addr.String())
@@ -103,6 +89,31 @@ func (r *loader) index(network string, b *book) {
 			b.byMAC[lease.PinMAC] = h
 		}
 	}
+	for _, p := range b.pins {
+		if other := b.pinned[p.Addr]; other != nil {
+			r.complain(network, other.Holder, p.Holder, p.Addr.String())
+			loser := p
+			if b.hasBetterRight(p, other) {
+				loser = other
+			}
+			delete(b.pins, loser.Holder)
+			if loser == p {
+				continue
+			}
+		}
+		b.pinned[p.Addr] = p
+	}
+}
+
+// hasBetterRight reports whether p rather than other goes on: the pin of the one who has the address.
+func (b *book) hasBetterRight(p, other *pin) bool {
+	switch owner := b.owners[p.Addr]; owner {
+	case b.clientOf(p):
+		return true
+	case b.clientOf(other):
+		return false
+	}
+	return p.Holder.String() < other.Holder.String()
 }
 
 // later reports whether a's client was told after b's.
