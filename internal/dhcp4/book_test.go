@@ -77,9 +77,6 @@ func (b *fakeBook) Entitled(_ string, c ipam.Client) ipam.Entitlement {
 
 func (b *fakeBook) entitled(c ipam.Client) ipam.Entitlement {
 	var e ipam.Entitlement
-	if c.Holder.IsGuest() {
-		e.Name = c.Holder.Guest
-	}
 	if r := b.leases[c.Holder]; r != nil {
 		e.Acked, e.Expiry = r.acked, r.expiry
 		e.Addr, e.Origin = r.addr, ipam.FromLease
@@ -92,6 +89,9 @@ func (b *fakeBook) entitled(c ipam.Client) ipam.Entitlement {
 	}
 	if ok {
 		e.Addr, e.Origin, e.LeaseTime = a, ipam.FromPin, b.pinTime
+	}
+	if (ok || b.leases[c.Holder] != nil) && c.Holder.IsGuest() {
+		e.Name = c.Holder.Guest // an offer alone makes no name
 	}
 	return e
 }
