@@ -11,6 +11,7 @@ import (
 
 	"berth/internal/ipam"
 	"berth/internal/ledger"
+	"berth/internal/ledger/journal/crashfs"
 )
 
 func TestClockSetBack(t *testing.T) {
@@ -129,17 +130,36 @@ func TestPlanDropsNoOffer(t *testing.T) {
 
 // TestRenewedInMemoryIsStoredLater has a renewal miss the snapshot that heals the journal.
 func TestRenewedInMemoryIsStoredLater(t *testing.T) {
-	b := newBench(t)
-	a := b.lease(client("c"))
-	b.clock.pass(30 * time.Minute)
-	if !b.RenewInMemory(br, client("c"), a, time.Hour) {
-		t.Fatal("not renewed")
-	}
-	want := b.Entitled(br, client("c")).Expiry
-	b.lease(client("d"))
-	b.crash()
-	if got := b.Entitled(br, client("c")).Expiry; !got.Equal(want) {
-		t.Errorf("it was told %s, stored is %s", want, got)
+	for name, failures := range map[string]int{"with the next change": 0, "when the next change fails, too": 1} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			a := b.lease(client("c"))
+			b.clock.pass(30 * time.Minute)
+			if !b.RenewInMemory(br, client("c"), a, time.Hour) {
+				t.Fatal("not renewed")
+			}
+			want := b.Entitled(br, client("c")).Expiry
+			disk := b.disk.(*crashfs.FS)
+			e, err := b.Offer(br, client("d"), netip.Addr{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range failures {
+				disk.Fail(eio)
+				if err := b.bind(client("d"), e.Addr); !errors.Is(err, ledger.ErrDisk) {
+					t.Fatal(err)
+				}
+				disk.Fail(nil)
+				b.CheckBooks(t)
+			}
+			if err := b.bind(client("d"), e.Addr); err != nil {
+				t.Fatal(err)
+			}
+			b.crash()
+			if got := b.Entitled(br, client("c")).Expiry; !got.Equal(want) {
+				t.Errorf("it was told %s, stored is %s", want, got)
+			}
+		})
 	}
 }
 

@@ -3,7 +3,6 @@ package ledger_test
 import (
 	"errors"
 	"strings"
-	"syscall"
 	"testing"
 
 	"berth/internal/ipam"
@@ -71,7 +70,6 @@ func TestFailureUndoesEverythingDecided(t *testing.T) {
 	a := b.lease(client("a"))
 	c := b.lease(client("c"))
 	b.pin("p=10.9.0.50", "q=10.9.0.51")
-	eio := func(string, string) error { return syscall.EIO }
 	for name, try := range map[string]func() error{
 		"evict":   func() error { _, err := b.SetPins(t.Context(), pins("p="+a.String(), "q=10.9.0.51")); return err },
 		"swap":    func() error { _, err := b.SetPins(t.Context(), pins("p=10.9.0.51", "q=10.9.0.50")); return err },

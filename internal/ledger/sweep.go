@@ -54,6 +54,9 @@ func (l *Ledger) sweepOffers(now time.Time) {
 		l.shown.offers.remove(f)
 		l.offerEnded(f)
 	}
+	if len(kept) == 0 {
+		kept = nil // what a flood has made large need not stay
+	}
 	l.shown.offers.queue = kept
 }
 
