@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +21,7 @@ const busSocket = "run/dbus/system_bus_socket"
 
 // dialBus connects to the guest's system bus as its root, who may be an ordinary user of the host. The bus is
 // the guest's: every answer is bounded in time and size.
-func dialBus(ctx context.Context, r *root, namespace uint64) (*bus, error) {
+func dialBus(ctx context.Context, r *root, ns guest.Namespace) (*bus, error) {
 	name, err := r.socket(busSocket)
 	if err != nil {
 		return nil, fmt.Errorf("find the system bus: %w", err)
@@ -32,11 +31,11 @@ func dialBus(ctx context.Context, r *root, namespace uint64) (*bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := connectAs(uid, name)
+	fd, err := connectAs(ns, uid, name)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the system bus: %w", err)
 	}
-	if err := isOwnBus(fd, namespace); err != nil {
+	if err := isOwnBus(fd, ns.Inode); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
@@ -72,26 +71,14 @@ func rootUser(pid int) (int, error) {
 }
 
 // connectAs connects to a socket whose name is open, as another user of the host. The bus asks the kernel who
-// connected, and that is the thread: of this one only, and it ends afterwards. The name had to be opened before,
+// connected, and that is the thread: a thread of its own, that ends afterwards. The name had to be opened before,
 // since that user may not walk through /proc.
-func connectAs(uid, name int) (int, error) {
-	type answer struct {
-		fd  int
-		err error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer func() {
-			if uid == 0 {
-				runtime.UnlockOSThread()
-			}
-		}()
-		fd, err := connect(uid, name)
-		done <- answer{fd, err}
-	}()
-	a := <-done
-	return a.fd, a.err
+func connectAs(ns guest.Namespace, uid, name int) (fd int, err error) {
+	err = guest.Do(ns, func() error {
+		fd, err = connect(uid, name)
+		return err
+	})
+	return fd, err
 }
 
 func connect(uid, name int) (int, error) {

@@ -17,19 +17,17 @@ const networkdName = "systemd-networkd"
 
 // managed is systemd-networkd, which is told over the guest's own system bus.
 type managed struct {
-	guest   guest.Guest
-	process guest.Process
-	told    int
+	guest guest.Guest
+	told  int
 }
 
 // networkd is recognised by what it says of the link. A link whose configuration is complete without a lease
 // was set up by hand.
 func networkd(s *scene) (Client, claim) {
-	daemons := s.called(networkdName)
-	if len(daemons) == 0 {
+	if len(s.called(networkdName)) == 0 {
 		return nil, absent
 	}
-	c := &managed{guest: s.guest, process: daemons[0]}
+	c := &managed{guest: s.guest}
 	link := s.read("run/systemd/netif/links")
 	if link == "" {
 		return c, running
@@ -68,7 +66,7 @@ func (m *managed) Settle(ctx context.Context) error {
 	if m.told++; m.told > patientCalls || m.isMute(ctx, s) {
 		member = "ReconfigureLink"
 	}
-	bus, err := dialBus(ctx, s.root, m.guest.Namespace.Inode)
+	bus, err := dialBus(ctx, s.root, m.guest.Namespace)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTSOCK) || errors.Is(err, unix.ECONNREFUSED) {
 		return fmt.Errorf("%s: no system bus in the guest: %w", networkdName, ErrWait)
 	}

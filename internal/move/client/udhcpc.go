@@ -64,12 +64,12 @@ func udhcpcNIC(argv []string) (nic string, ok bool) {
 
 // shortOption looks for an option in a bundle like "fnqi" or "ieth0".
 func shortOption(bundle string, option byte) (value string, has bool) {
-	const withValue = "iprsTtACFHVxOSo" // what follows one of these in a bundle is its value
+	const withValue = "pstTArFxHVO" // what follows one of these in a bundle is its value
 	for i := range len(bundle) {
 		if bundle[i] == option {
 			return bundle[i+1:], true
 		}
-		if strings.IndexByte(withValue, bundle[i]) >= 0 && bundle[i] != 'o' && bundle[i] != 'S' {
+		if strings.IndexByte(withValue, bundle[i]) >= 0 {
 			return "", false
 		}
 	}
