@@ -201,3 +201,12 @@ func BenchmarkOpen(b *testing.B) {
 		_ = l.Close()
 	}
 }
+
+// BenchmarkTakeSnapshot is for how long a rotation holds up others.
+func BenchmarkTakeSnapshot(b *testing.B) {
+	l := big(b, 60_000, ledger.Options{})
+	b.ReportAllocs()
+	for b.Loop() {
+		l.TakeSnapshot()
+	}
+}

@@ -66,6 +66,9 @@ func (l *Ledger) RenewInMemory(network string, c ipam.Client, a netip.Addr, leas
 	return l.renewInMemory(c, bound)
 }
 
+// TakeSnapshot is what holds up readers and writers when the journal is rotated; writing it does not.
+func (l *Ledger) TakeSnapshot() { _ = l.snapshot() }
+
 // AcksWaiting is how many wait for news.
 func (l *Ledger) AcksWaiting() int {
 	l.show.RLock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -134,37 +135,67 @@ func (r *loader) complain(network string, a, b ipam.Holder, addr string) {
 // snapshotOps is how many things share a record of a snapshot.
 const snapshotOps = 64
 
+// contents is what a snapshot is made of. Leases and pins are never changed, only replaced, so it is enough
+// to have noted which there were.
+type contents struct {
+	rev    uint64
+	leases []*binding
+	pins   []*pin
+	blocks []op
+}
+
 // snapshot is the journal's Snapshot: what is shown amounts to everything that was settled.
 func (l *Ledger) snapshot() iter.Seq[[]byte] {
 	l.show.RLock()
 	defer l.show.RUnlock()
-	var ops []op
 	now := l.opts.Now()
+	s := contents{rev: l.shown.rev}
 	for network, b := range l.shown.books {
-		ops = slices.Grow(ops, len(b.leases)+len(b.pins))
-		for _, lease := range b.leases {
-			ops = append(ops, putLease(lease))
-		}
-		for _, p := range b.pins {
-			ops = append(ops, putPin(p))
-		}
+		s.leases = slices.AppendSeq(slices.Grow(s.leases, len(b.leases)), maps.Values(b.leases))
+		s.pins = slices.AppendSeq(slices.Grow(s.pins, len(b.pins)), maps.Values(b.pins))
 		for a, block := range b.blocks {
 			if block.Until.After(now) {
-				ops = append(ops, putBlock(network, a, block))
+				s.blocks = append(s.blocks, putBlock(network, a, block))
 			}
 		}
 	}
-	rev := l.shown.rev
-	return func(yield func([]byte) bool) {
-		var record []byte
-		if len(ops) == 0 && rev > 0 {
-			yield(appendRecord(nil, rev, nil))
+	return s.records
+}
+
+// records gives the contents as records; a revision alone is one.
+func (s *contents) records(yield func([]byte) bool) {
+	var record []byte
+	ops := make([]op, 0, snapshotOps)
+	isBegun := false
+	for o := range s.ops {
+		if ops = append(ops, o); len(ops) < snapshotOps {
+			continue
 		}
-		for some := range slices.Chunk(ops, snapshotOps) {
-			record = appendRecord(record[:0], rev, some)
-			if !yield(record) {
-				return
-			}
+		record = appendRecord(record[:0], s.rev, ops)
+		if !yield(record) {
+			return
+		}
+		ops, isBegun = ops[:0], true
+	}
+	if len(ops) > 0 || !isBegun && s.rev > 0 {
+		yield(appendRecord(record[:0], s.rev, ops))
+	}
+}
+
+func (s *contents) ops(yield func(op) bool) {
+	for _, lease := range s.leases {
+		if !yield(putLease(lease)) {
+			return
+		}
+	}
+	for _, p := range s.pins {
+		if !yield(putPin(p)) {
+			return
+		}
+	}
+	for _, o := range s.blocks {
+		if !yield(o) {
+			return
 		}
 	}
 }
