@@ -78,29 +78,29 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
-// TestEvictingManyTakesBackTheLongestIdleOfMany has more idle leases than are observed together.
-func TestEvictingManyTakesBackTheLongestIdleOfMany(t *testing.T) {
+// TestEvictingManyTakesBackTheLongestIdle has nearly all of the idle run, so that they are observed in several rounds.
+func TestEvictingManyTakesBackTheLongestIdle(t *testing.T) {
 	b := newBench(t)
-	n := network(br, "10.9.0.1/16", "10.9.1.0", "10.9.1.199")
+	n := network(br, "10.9.0.1/16", "10.9.1.0", "10.9.2.43")
 	b.nets = ipam.Networks{n}
 	b.Configure(b.nets)
+	const all, evicted, every = 300, 20, 10
+	name := func(i int) string { return fmt.Sprintf("c%03d", i) }
 	got := map[int]netip.Addr{}
-	for i := range 200 {
-		c := client(fmt.Sprintf("c%03d", i))
-		got[i] = b.lease(c)
+	for i := range all {
+		got[i] = b.lease(client(name(i)))
 	}
-	for i := 50; i < 200; i++ {
-		name := fmt.Sprintf("c%03d", i)
-		if err := b.Release(t.Context(), br, ipam.ByName(name), got[i]); err != nil {
+	for i := evicted; i < all; i++ {
+		if err := b.Release(t.Context(), br, ipam.ByName(name(i)), got[i]); err != nil {
 			t.Fatal(err)
 		}
 		b.clock.pass(time.Second)
-		if i%3 == 0 {
-			b.run(name, got[i].String())
+		if i%every != 0 {
+			b.run(name(i), got[i].String())
 		}
 	}
 	var wish []string
-	for i := range 50 {
+	for i := range evicted {
 		wish = append(wish, fmt.Sprintf("new%d=%s", i, got[i]))
 	}
 	plan := b.PlanPins(pins(wish...))
@@ -109,13 +109,48 @@ func TestEvictingManyTakesBackTheLongestIdleOfMany(t *testing.T) {
 		t.Errorf("problems %v; planned %s, done %s", change.Problems, moves(plan), moves(change))
 	}
 	b.CheckBooks(t)
-	for i := 50; i < 200; i++ {
-		_, has := b.Lease(br, ipam.ByName(fmt.Sprintf("c%03d", i)))
-		// 50 of those who do not run had to go: the first 75, of which every third runs.
-		if want := i%3 == 0 || i >= 125; has != want {
-			t.Errorf("c%03d has a lease: %v, want %v", i, has, want)
+	for i := evicted; i < all; i++ {
+		_, has := b.Lease(br, ipam.ByName(name(i)))
+		if want := i%every != 0 || i >= evicted+evicted*every; has != want {
+			t.Errorf("%s has a lease: %v, want %v", name(i), has, want)
 		}
 	}
+}
+
+func TestDrainOfWhatWasDeclinedLongAgo(t *testing.T) {
+	b := newBench(t)
+	a := b.lease(client("c"))
+	if err := b.Decline(t.Context(), br, ipam.ByName("c"), a); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.pass(11 * time.Minute)
+	if err := b.Drain(t.Context(), br, a, ipam.ByName("d"), b.clock.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.bind(client("e"), a); !errors.Is(err, ledger.ErrTaken) {
+		t.Errorf("the address being drained was given away: %v", err)
+	}
+}
+
+// TestMoveToAPinWhileTheDiskFails has a guest take its pin, by hardware address, from a lease elsewhere.
+func TestMoveToAPinWhileTheDiskFails(t *testing.T) {
+	b := newBench(t)
+	c := client("c")
+	b.pin("c=10.9.0.101")
+	b.pin() // it never asked: the address stays its own, but nobody knows its hardware address
+	b.pin(c.MAC.String() + "=10.9.0.102")
+	disk := b.disk.(*crashfs.FS)
+	disk.Fail(eio)
+	if err := b.bind(c, addr("10.9.0.102")); err != nil {
+		t.Fatal("a pinned guest was refused:", err)
+	}
+	disk.Fail(nil)
+	b.CheckBooks(t)
+	if err := b.bind(client("d"), addr("10.9.0.101")); err != nil {
+		t.Error("what it left is not free:", err)
+	}
+	b.crash()
+	b.has(c, "10.9.0.102", ipam.FromPin)
 }
 
 func TestPlanDropsNoOffer(t *testing.T) {
