@@ -73,6 +73,7 @@ no connection is cut.`,
 		demoCommand(u), demoApplyCommand(), demoClientCommand(), versionCommand(u),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SuggestionsMinimumDistance = 2 // letters that may differ; without it only beginnings are found
 	return root
 }
 
