@@ -47,9 +47,10 @@ func question(to, asker ipam.MAC, a netip.Addr) []byte {
 	return arpFrame(to, arpRequest, asker, netip.IPv4Unspecified(), ipam.MAC{}, a)
 }
 
-// parseReply reads who says to have which address; ok is false for anything else.
-func parseReply(frame []byte) (mac ipam.MAC, a netip.Addr, ok bool) {
-	if len(frame) < arpLength || binary.BigEndian.Uint16(frame[12:]) != unix.ETH_P_ARP {
+// parseReply reads who told asker to have which address; ok is false for anything else, so also for
+// an announcement, which proves that somebody speaks but not that he answers.
+func parseReply(frame []byte, asker ipam.MAC) (mac ipam.MAC, a netip.Addr, ok bool) {
+	if len(frame) < arpLength || binary.BigEndian.Uint16(frame[12:]) != unix.ETH_P_ARP || ipam.MACFrom(frame) != asker {
 		return mac, a, false
 	}
 	p := frame[14:]

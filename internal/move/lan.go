@@ -109,7 +109,7 @@ func (l *lan) listen() {
 			}
 			continue
 		}
-		if mac, addr, ok := parseReply(buf[:n]); ok {
+		if mac, addr, ok := parseReply(buf[:n], l.mac); ok {
 			l.answer(addr, mac)
 		}
 	}

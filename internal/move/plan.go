@@ -1,6 +1,9 @@
 package move
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // wish is what planning knows of a request.
 type wish struct {
@@ -166,6 +169,7 @@ func components(waits [][]int) [][]int {
 					break
 				}
 			}
+			slices.Sort(set)
 			sets = append(sets, set)
 		}
 	}
