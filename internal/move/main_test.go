@@ -2,7 +2,9 @@ package move
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os/exec"
@@ -107,12 +109,14 @@ func try(ctx context.Context, requests ...Request) ([]Result, []int) {
 // addrs are the guest's addresses as "ip" prints them, without lifetimes, sorted.
 func addrs(t testing.TB, g *netnstest.Guest) string {
 	t.Helper()
-	var all []string
+	var all []netip.Prefix
 	for line := range strings.Lines(g.Run(t, "ip", "-o", "-4", "addr", "show", "dev", g.NIC)) {
-		all = append(all, strings.Fields(line)[3])
+		all = append(all, netip.MustParsePrefix(strings.Fields(line)[3]))
 	}
-	slices.Sort(all)
-	return strings.Join(all, " ")
+	slices.SortFunc(all, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	return strings.Trim(fmt.Sprint(all), "[]")
 }
 
 // routes are the guest's routes as "ip" prints them, sorted.
