@@ -29,8 +29,13 @@ type resolver struct {
 // startResolver prepares what systemd-resolved expects of a host, and starts it.
 func startResolver(t *testing.T) *resolver {
 	t.Helper()
-	// Not on anybody's path, and never installed for the tests: the package takes the host's own DNS over.
-	t.Setenv("PATH", os.Getenv("PATH")+":/usr/lib/systemd:/lib/systemd")
+	// Not on anybody's path. Where the host does not use it, it is only unpacked: the package
+	// would take the host's own DNS over.
+	unpacked := unpackedResolver()
+	t.Setenv("PATH", strings.Join([]string{
+		os.Getenv("PATH"), "/usr/lib/systemd", "/lib/systemd",
+		unpacked + "/usr/bin", unpacked + "/usr/lib/systemd", unpacked + "/lib/systemd",
+	}, ":"))
 	netnstest.Require(t, "ip", "dbus-daemon", "systemd-resolved", "resolvectl")
 	netnstest.RequireRealRoot(t)
 	const user = "systemd-resolve:x:990:990::/:/usr/sbin/nologin\n"
@@ -54,6 +59,15 @@ func startResolver(t *testing.T) *resolver {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", r.bus.address)
 	r.start(t)
 	return r
+}
+
+// unpackedResolver is where test/setup.sh unpacks Debian's package.
+func unpackedResolver() string {
+	cache := os.Getenv("XDG_CACHE_HOME")
+	if cache == "" {
+		cache = "/var/cache"
+	}
+	return filepath.Join(cache, "berth-test", "systemd-resolved")
 }
 
 // overlay puts a file in the place of another one, in this mount namespace, until the test ends.
