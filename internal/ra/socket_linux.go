@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 
 	sniff "github.com/mdlayher/packet"
@@ -80,7 +81,8 @@ func wrap(what string, err error) error {
 // send leaves from the link-local address: guests accept no other (RFC 4861 §6.1.2).
 func (s *socket) send(message []byte, to netip.Addr) error {
 	cm := &ipv6.ControlMessage{Src: s.link.source.AsSlice(), IfIndex: s.link.index}
-	_, err := s.conn.WriteTo(message, cm, &net.IPAddr{IP: to.AsSlice(), Zone: s.bridge})
+	// By number: package net remembers for a minute which index a name had, also when the bridge was made anew since.
+	_, err := s.conn.WriteTo(message, cm, &net.IPAddr{IP: to.AsSlice(), Zone: strconv.Itoa(s.link.index)})
 	return err
 }
 
