@@ -25,6 +25,7 @@ func main() {
 
 // run is main without the process: it returns the exit code (0 done, 1 failed, 2 usage).
 func run(ctx context.Context, args []string, u *ui) int {
+	u.json = asksForJSON(args) // an error of the flags themselves is told in JSON, too
 	root := newRoot(u)
 	root.SetArgs(args)
 	root.SetOut(u.out)
@@ -42,6 +43,18 @@ func run(ctx context.Context, args []string, u *ui) int {
 		return 2
 	}
 	return 1
+}
+
+func asksForJSON(args []string) bool {
+	for _, a := range args {
+		switch a {
+		case "--json", "--json=true":
+			return true
+		case "--":
+			return false
+		}
+	}
+	return false
 }
 
 func newRoot(u *ui) *cobra.Command {
@@ -65,7 +78,7 @@ no connection is cut.`,
 		return &usageError{text: err.Error(), hint: cmd.CommandPath() + " --help"}
 	})
 	root.PersistentFlags().StringVar(&u.socket, "socket", envOr("BERTH_SOCKET", defaultSocket), "the daemon's control socket (env BERTH_SOCKET)")
-	root.PersistentFlags().BoolVar(&u.json, "json", false, "print JSON; errors too, on stderr")
+	root.PersistentFlags().BoolVar(&u.json, "json", u.json, "print JSON; errors too, on stderr")
 	root.AddCommand(
 		serveCommand(u), downCommand(u),
 		pinCommand(u), unpinCommand(u), swapCommand(u), reloadCommand(u),

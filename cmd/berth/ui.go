@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -135,9 +136,9 @@ func addrs(list []netip.Addr) string {
 	return strings.Join(parts, " ")
 }
 
-// printable escapes what could steer a terminal.
+// printable escapes what could steer a terminal, bytes that are no UTF-8 among it.
 func printable(s string) string {
-	if strings.IndexFunc(s, isControl) < 0 {
+	if utf8.ValidString(s) && strings.IndexFunc(s, isControl) < 0 {
 		return s
 	}
 	var b strings.Builder

@@ -50,17 +50,13 @@ func (d *Daemon) putInForce(ctx context.Context, cfg *config.File, first bool) (
 
 // applyHost makes bridges and table what the networks want.
 func (d *Daemon) applyHost(ctx context.Context, nets ipam.Networks) error {
-	changes, err := d.host.Apply(ctx, nets)
-	for _, c := range changes {
-		d.log.Info("host changed", "network", c.Bridge, "change", c.String())
-	}
-	if err != nil {
+	if _, err := d.host.Apply(ctx, nets); err != nil {
 		return err
 	}
 	if err := d.host.RecordTable(firewall.Table); err != nil {
 		return err
 	}
-	_, err = d.firewall.Apply(ctx, firewall.Wanted(nets))
+	_, err := d.firewall.Apply(ctx, firewall.Wanted(nets))
 	return err
 }
 

@@ -159,6 +159,7 @@ func (d *Daemon) bringUp(ctx context.Context, tasks *errgroup.Group, cfg *config
 	}
 	tasks.Go(func() error { d.dhcp.follow(ctx); return nil })
 	tasks.Go(func() error { d.follow(ctx); return nil })
+	tasks.Go(func() error { d.recheck(ctx); return nil })
 	tasks.Go(func() error { return d.guard(ctx) })
 	tasks.Go(func() error {
 		d.reconciler.Execute(ctx, change.Moves)

@@ -229,6 +229,9 @@ func (s *dhcpServers) wait() {
 	s.tasks.Wait()
 }
 
+// resolvePatience is how long a packet may wait for a look at who sent it.
+const resolvePatience = 250 * time.Millisecond
+
 // plugged answers a DHCP server who is behind the ports of its bridge.
 type plugged struct {
 	ctx    context.Context
@@ -238,9 +241,14 @@ type plugged struct {
 
 // Source implements dhcp4.Ports.
 func (p plugged) Source(portIndex int) (dhcp4.Source, bool) {
-	g, err := p.index.Resolve(p.ctx, portIndex)
-	if err != nil {
-		return dhcp4.Source{}, false
+	g, ok := p.index.Known(portIndex)
+	if !ok {
+		ctx, cancel := context.WithTimeout(p.ctx, resolvePatience)
+		defer cancel()
+		var err error
+		if g, err = p.index.Resolve(ctx, portIndex); err != nil {
+			return dhcp4.Source{}, false
+		}
 	}
 	return dhcp4.Source{Guest: g.Name, NIC: g.MAC, Port: g.Port, PortIndex: portIndex}, true
 }

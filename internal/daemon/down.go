@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"berth/internal/control"
+	"berth/internal/dns/resolved"
 	"berth/internal/host"
 	"berth/internal/ipam"
 )
@@ -31,5 +32,23 @@ func Down(ctx context.Context, o DownOptions) ([]string, error) {
 	case errors.As(err, &problem) && problem.Code == ipam.CodeDenied:
 		return nil, err
 	}
-	return host.Down(ctx, footprintPath(o.State), o.DryRun)
+	path := footprintPath(o.State)
+	footprint, err := host.ReadFootprint(path)
+	if err != nil {
+		return nil, err
+	}
+	done, err := host.Down(ctx, path, o.DryRun)
+	if err != nil || o.DryRun {
+		return done, err
+	}
+	resolver := resolved.New(resolved.Options{})
+	for _, b := range footprint.Bridges {
+		if b.Created {
+			continue // gone, and forgotten with it
+		}
+		if err := resolver.Revert(ctx, b.Index); err != nil {
+			return done, fmt.Errorf("make the host's resolver forget %s: %w", b.Name, err)
+		}
+	}
+	return done, nil
 }

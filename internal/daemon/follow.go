@@ -15,6 +15,7 @@ import (
 	"berth/internal/dns/resolved"
 	"berth/internal/firewall"
 	"berth/internal/ipam"
+	"berth/internal/ledger"
 )
 
 // prefix shortens a signature.
@@ -69,6 +70,25 @@ func (d *Daemon) savedPins(ctx context.Context) {
 	}
 	d.warnings.set("apply", nil)
 	d.outcome(ctx, change, d.reconciler.Execute(ctx, change.Moves), began)
+}
+
+// recheck has guests looked at after their DHCP clients were told something, until ctx ends.
+func (d *Daemon) recheck(ctx context.Context) {
+	events, stop := d.ledger.Watch()
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-events:
+			if !ok {
+				return
+			}
+			if e.Kind == ledger.KindLease || e.Kind == ledger.KindRenew {
+				d.reconciler.Recheck(e.Network, e.Holder)
+			}
+		}
+	}
 }
 
 // How often what cannot be heard of is looked at.

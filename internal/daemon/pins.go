@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"berth/internal/control"
@@ -30,7 +31,13 @@ func (d *Daemon) Pin(ctx context.Context, req control.PinRequest) (control.Outco
 		if err := d.ownedByAnother(h, req.Addr); err != nil {
 			return nil, err
 		}
-		return []pinfile.Edit{{Holder: h, Addr: req.Addr, Network: n.Subnet}}, nil
+		line := h // whose line is edited: one for its hardware address may carry its name
+		for _, p := range d.pinsOf(h) {
+			if n.Subnet.Contains(p.Addr) {
+				line = p.Holder
+			}
+		}
+		return []pinfile.Edit{{Holder: line, Addr: req.Addr, Network: n.Subnet}}, nil
 	}
 	out, settled, err := d.changePins(ctx, edit, changeOptions{
 		dryRun: req.DryRun, drain: req.Drain, began: began, subjects: []subject{{n, h}},
@@ -49,10 +56,14 @@ func (d *Daemon) Unpin(ctx context.Context, req control.UnpinRequest) (control.O
 		return control.Outcome{}, err
 	}
 	edit := func() ([]pinfile.Edit, error) {
-		if len(d.pinsOf(h)) == 0 {
+		var edits []pinfile.Edit
+		for _, p := range d.pinsOf(h) {
+			edits = append(edits, pinfile.Edit{Holder: p.Holder})
+		}
+		if len(edits) == 0 {
 			return nil, notPinned(h)
 		}
-		return []pinfile.Edit{{Holder: h}}, nil
+		return edits, nil
 	}
 	out, _, err := d.changePins(ctx, edit, changeOptions{dryRun: req.DryRun, began: began, subjects: d.subjects(h)})
 	return out, err
@@ -124,9 +135,13 @@ func (d *Daemon) placeFor(a netip.Addr) (*ipam.Network, error) {
 	return n, nil
 }
 
-// pinsOf are the pins of a holder that are in force.
+// pinsOf are the pins in force of a holder, also those for a hardware address that carry its name.
 func (d *Daemon) pinsOf(h ipam.Holder) []ipam.Pin {
-	return slices.DeleteFunc(d.ledger.Pins(), func(p ipam.Pin) bool { return p.Holder != h })
+	return slices.DeleteFunc(d.ledger.Pins(), func(p ipam.Pin) bool { return !isOf(p, h) })
+}
+
+func isOf(p ipam.Pin, h ipam.Holder) bool {
+	return p.Holder == h || p.Holder.Guest == "" && h.IsGuest() && strings.EqualFold(p.Name, h.Guest)
 }
 
 func (d *Daemon) onePin(h ipam.Holder) (ipam.Pin, error) {
@@ -147,7 +162,7 @@ func notPinned(h ipam.Holder) error {
 // ownedByAnother refuses an address that is pinned to somebody else, and names both owners.
 func (d *Daemon) ownedByAnother(h ipam.Holder, a netip.Addr) error {
 	for _, p := range d.ledger.Pins() {
-		if p.Addr != a || p.Holder == h {
+		if p.Addr != a || isOf(p, h) {
 			continue
 		}
 		hint := fmt.Sprintf("berth unpin %s, or choose another address for %s", p.Holder, h)

@@ -213,6 +213,11 @@ func (p *play) swap(ctx context.Context) error {
 		}
 		p.say("%s.demo in DNS: %s", name, addr)
 	}
+	for _, name := range []string{"blue", "green"} {
+		if err := p.settled(ctx, name); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

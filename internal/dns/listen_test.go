@@ -105,6 +105,9 @@ func TestDigFromGuestAndHost(t *testing.T) {
 					out = dig(t, from, fields...)
 				}
 				for _, w := range want {
+					if from == nil { // the host's own resolver must remember nothing
+						w = strings.Replace(w, "\t10\tIN", "\t0\tIN", 1)
+					}
 					if !strings.Contains(out, w) {
 						t.Errorf("dig %s says\n%s\nwant %q", strings.Join(fields, " "), out, w)
 					}

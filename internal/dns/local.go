@@ -23,6 +23,19 @@ type answer struct {
 	glue    []codec.RR //
 }
 
+// forgetAtOnce makes the answer one that nobody remembers. It is for this host's own resolver:
+// what systemd-resolved keeps would be told to all programs of the host after a guest has moved.
+func (a *answer) forgetAtOnce() {
+	for _, records := range [][]codec.RR{a.records, a.glue} {
+		for _, r := range records {
+			r.Header().Ttl = 0
+		}
+	}
+	if soa, ok := a.soa.(*codec.SOA); ok {
+		soa.Hdr.Ttl, soa.Minttl = 0, 0 // RFC 2308 §5: the lesser of the two counts
+	}
+}
+
 // local answers the questions that never leave this host: the names and addresses
 // of the networks, the special-use names, and names of a single label. It reports false
 // when the question is for the upstream resolvers.

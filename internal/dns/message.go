@@ -61,6 +61,9 @@ func (s *Server) handle(from asker, wire []byte, later func([]byte)) (reply []by
 	lq := question{name: canonical(asked.Name), asked: asked.Name, qtype: asked.Qtype, network: n}
 	if a, ok := v.local(s.names, lq); ok {
 		s.counters.local.Add(1)
+		if src := from.addr.Addr().Unmap(); v.gateways[src] || !n.subnet.Contains(src) {
+			a.forgetAtOnce()
+		}
 		return q.reply(a, true, nil), false
 	}
 	reply = s.relay(v, lq, q, from, later)

@@ -121,11 +121,17 @@ var ErrNoPort = errors.New("not a port of a bridge berth serves")
 // comes from memory; otherwise Run looks, and Resolve waits for that as long as ctx lives. A guest that can not be
 // named has an empty Name, which is no error; looking is tried again at most once a second.
 func (x *Index) Resolve(ctx context.Context, portIndex int) (Guest, error) {
-	v := x.view.Load()
-	if g, ok := v.byPort[portIndex]; ok && !v.unsettled[portIndex] {
+	if g, ok := x.Known(portIndex); ok {
 		return g, nil
 	}
 	return x.look(ctx, portIndex)
+}
+
+// Known is Resolve from memory alone; false: Resolve would have to look.
+func (x *Index) Known(portIndex int) (Guest, bool) {
+	v := x.view.Load()
+	g, ok := v.byPort[portIndex]
+	return g, ok && !v.unsettled[portIndex]
 }
 
 // Refresh is Resolve for when the guest's NIC seems to have changed, as when a frame

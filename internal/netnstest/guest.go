@@ -66,11 +66,9 @@ func (g *Guest) Plug(t testing.TB, bridge, port, nic, mac string) {
 }
 
 // Command is a command that will run inside the guest's network namespace. It
-// dies with the test binary.
+// dies with the test binary, as everything in its process namespace does.
 func (g *Guest) Command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command("nsenter", append([]string{"--net=" + g.Path, "--", name}, args...)...)
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	return cmd
+	return exec.Command("nsenter", append([]string{"--net=" + g.Path, "--", name}, args...)...)
 }
 
 // Run runs a command inside the guest and fails the test when it fails.

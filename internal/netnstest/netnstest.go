@@ -14,20 +14,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const reexecuted = "BERTH_NETNSTEST"
+const (
+	reexecuted  = "BERTH_NETNSTEST"
+	exitRefused = 77
+)
 
-// Main runs the tests of a package inside a new network and mount namespace, with
-// an empty /run and the loopback up. Call it from TestMain. Without root it tries a user namespace, where
+// Main runs the tests of a package inside a new network, mount and process namespace, with
+// an empty /run and the loopback up. The test binary is process 1 there: whatever it started ends with it. Call it from TestMain. Without root it tries a user namespace, where
 // the caller is root; where neither can be had, the tests run where they are and those that call Require are skipped.
 func Main(m *testing.M) {
 	if os.Getenv(reexecuted) != "" {
 		if err := enter(); err != nil {
 			fmt.Fprintln(os.Stderr, "netnstest:", err)
-			os.Exit(1)
+			os.Exit(exitRefused)
 		}
 		os.Exit(m.Run())
 	}
 	code, err := reexec()
+	if code == exitRefused {
+		err = errors.New("the kernel gives namespaces, but not what is needed inside them")
+	}
 	if err != nil {
 		os.Setenv(unavailable, err.Error())
 		os.Exit(m.Run())
@@ -41,7 +47,7 @@ func reexec() (int, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), reexecuted+"=1")
 	attr := &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
 		Pdeathsig:  syscall.SIGKILL,
 	}
 	if os.Geteuid() != 0 {
@@ -68,6 +74,9 @@ func reexec() (int, error) {
 func enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
 	}
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("mount an empty /run: %w", err)

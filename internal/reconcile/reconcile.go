@@ -19,6 +19,7 @@ type Ledger interface {
 	Pins() []ipam.Pin
 	Lease(network string, h ipam.Holder) (ipam.Lease, bool)
 	Owner(network string, a netip.Addr) (ipam.Holder, ipam.Origin, bool)
+	Entitled(network string, c ipam.Client) ipam.Entitlement
 	Arrive(network string, h ipam.Holder)
 	Drain(ctx context.Context, network string, a netip.Addr, h ipam.Holder, until time.Time) error
 	WaitAcked(ctx context.Context, network string, h ipam.Holder, a netip.Addr) error
@@ -40,6 +41,7 @@ type Reconciler struct {
 
 	changing sync.Mutex // held while guests are being moved
 	settling chan settleJob
+	checks   rechecks
 
 	mu      sync.Mutex
 	trouble map[key]*trouble // what could not be moved, and when to try again
@@ -57,6 +59,7 @@ func New(l Ledger, g Guests, nets func() ipam.Networks, log *slog.Logger) *Recon
 	return &Reconciler{
 		ledger: l, guests: g, nets: nets, log: log,
 		settling: make(chan settleJob, 1024),
+		checks:   rechecks{wake: make(chan struct{}, 1)},
 		trouble:  make(map[key]*trouble),
 		clients:  make(map[clientKey]string),
 	}
@@ -79,6 +82,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	events, stop := r.guests.Watch()
 	defer stop()
 	wg.Go(func() { r.settleAll(ctx) })
+	wg.Go(func() { r.recheckAll(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -114,7 +114,7 @@ func macOf(i int) string { return fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&2
 // startDnsmasq runs a dnsmasq of the test's own until the test ends or stop is called.
 func startDnsmasq(t testing.TB, args ...string) (stop func()) {
 	t.Helper()
-	cmd := exec.Command("dnsmasq", append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--bind-interfaces",
+	cmd := exec.Command("dnsmasq", append([]string{"--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--user=root", "--bind-interfaces",
 		"--pid-file=", "--dhcp-leasefile=" + filepath.Join(t.TempDir(), "leases")}, args...)...)
 	var said lockedBuffer
 	cmd.Stderr = &said

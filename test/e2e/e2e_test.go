@@ -125,7 +125,6 @@ func (s *server) spawn() {
 	s.cmd = exec.Command(os.Getenv(binaryPath), "serve", "--config", s.config, "--pins", s.pins,
 		"--state", filepath.Join(s.dir, "state"), "--socket", s.socket, "--log-level", "debug")
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -155,14 +154,19 @@ func (s *server) await(what string, done func() bool) {
 
 func await(t testing.TB, what string, done func() bool) {
 	t.Helper()
+	awaitLong(t, 20*time.Second, what, done)
+}
+
+func awaitLong(t testing.TB, patience time.Duration, what string, done func() bool) {
+	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("waited 20 s for %s", what)
+			t.Fatalf("waited %s for %s", patience, what)
 		}
 	}
 }
