@@ -36,7 +36,7 @@ func TestIdentityIsThePort(t *testing.T) {
 	for name, addr := range pins {
 		file.WriteString(pinLine(name, addr))
 	}
-	s := serve(t, network, file.String(), "cent01", "cent02", "cent03")
+	s := serve(t, network, file.String())
 	for name, addr := range pins {
 		s.mustHave(name, addr)
 		if have := networkdLease(t, name); have != addr {
@@ -59,7 +59,7 @@ func TestIdentityIsThePort(t *testing.T) {
 
 func TestRestartedContainerIsTheSameGuest(t *testing.T) {
 	const addr = "10.64.177.101"
-	s := serve(t, network, pinLine("cent01", addr), "cent01", "cent02")
+	s := serve(t, network, pinLine("cent01", addr))
 	s.mustHave("cent01", addr)
 	before := s.look("cent01")
 	dynamic := s.awaitState("cent02", control.Dynamic)
@@ -94,8 +94,8 @@ func TestRestartedContainerIsTheSameGuest(t *testing.T) {
 	s.mustHave("cent01", "10.64.177.111")
 }
 
-// TestContainerOfAProject has a container of the same name in two LXD projects. LXD calls the one that is
-// not in the default project PROJECT_NAME, and so do we.
+// TestContainerOfAProject has a container of the same name in two LXD projects: the one that is not in the
+// default project is NAME.PROJECT.
 func TestContainerOfAProject(t *testing.T) {
 	const addr = "10.64.177.104"
 	requireLXD(t)
@@ -103,19 +103,19 @@ func TestContainerOfAProject(t *testing.T) {
 	t.Cleanup(func() { netnstest.Run(t, "lxc", "project", "delete", "shop") })
 	netnstest.Run(t, "lxc", "launch", "deb", "cent01", "--project", "shop")
 	t.Cleanup(func() { netnstest.Run(t, "lxc", "delete", "--force", "cent01", "--project", "shop") })
-	s := serve(t, network, pinLine("shop_cent01", addr)+pinLine("cent01", "10.64.177.101"), "cent01")
+	s := serve(t, network, pinLine("cent01.shop", addr)+pinLine("cent01", "10.64.177.101"))
 	netnstest.Run(t, "lxc", "restart", "--force", "cent01", "--project", "shop")
 
-	g := s.awaitState("shop_cent01", control.Settled)
+	g := s.awaitState("cent01.shop", control.Settled)
 	if len(g.Configured) != 1 || g.Configured[0] != netip.MustParseAddr(addr) {
 		t.Errorf("the container of the project has %v, want %s", g.Configured, addr)
 	}
-	if have := lookup(t, "shop_cent01.lxd"); have != addr {
+	if have := lookup(t, "cent01.shop.lxd"); have != addr {
 		t.Errorf("DNS answers %q for it", have)
 	}
 	s.mustHave("cent01", "10.64.177.101")
-	s.must("pin", "shop_cent01", "10.64.177.114", "--wait", "settled")
-	if have := s.look("shop_cent01").Configured; len(have) != 1 || have[0].String() != "10.64.177.114" {
+	s.must("pin", "cent01.shop", "10.64.177.114", "--wait", "settled")
+	if have := s.look("cent01.shop").Configured; len(have) != 1 || have[0].String() != "10.64.177.114" {
 		t.Errorf("after the move it has %v", have)
 	}
 	s.mustHave("cent01", "10.64.177.101")

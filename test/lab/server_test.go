@@ -40,14 +40,15 @@ type server struct {
 	log          *lockedBuffer
 }
 
-// serve starts berth, boots the containers, and waits until each has an address from it.
-func serve(t testing.TB, config, pins string, names ...string) *server {
+// serve starts berth, boots the containers, so that none has an address from a test before, and waits until
+// each has one from this server.
+func serve(t testing.TB, config, pins string) *server {
 	t.Helper()
 	requireLXD(t)
 	s := prepare(t, config, pins)
 	s.start()
-	boot(t, names...)
-	for _, name := range names {
+	boot(t, containers...)
+	for _, name := range containers {
 		s.await(name+" to have an address", func() bool {
 			g := s.look(name)
 			return g.State == control.Dynamic || g.State == control.Settled

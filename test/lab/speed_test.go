@@ -20,7 +20,7 @@ func TestPinIsFasterThanRestart(t *testing.T) {
 	service := measureRestart(t, "systemctl restart", restarts, "lxc", "exec", "cent01", "--", "systemctl", "restart", "systemd-networkd")
 	var pin series
 	t.Run("berth pin", func(t *testing.T) {
-		s := serve(t, network, "", "cent01")
+		s := serve(t, network, "")
 		for i := range pins {
 			addr := addressAt("10.64.177.101", i) // never one that still drains
 			p := startProbe(t, addr)
