@@ -117,7 +117,7 @@ func (m *mover) occupy() error {
 	m.set.arrived(m.number)
 	m.speakAgain()
 	m.announce(m.to)
-	m.lan.remember(m.was.mac, []netip.Addr{m.to}, m.goneAtOnce())
+	m.lan.remember(m.was.mac, []netip.Addr{m.to}, nil)
 	m.step("announced")
 	return nil
 }
@@ -210,6 +210,7 @@ func (m *mover) conclude() {
 	m.abort(old)
 	// Should this fail, the kernel removes them in a moment.
 	_ = m.rt.commit(orders)
+	m.lan.remember(m.was.mac, nil, m.goneAtOnce())
 	m.step("closed")
 }
 
