@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -131,10 +132,19 @@ func fresh(to netip.Addr, bits int) address {
 }
 
 // drained is what remains of a for d: of no subnet, so that no route and no choice of a source address
-// depends on it, deprecated, and removed by the kernel's own timer.
+// depends on it, deprecated, and removed by the kernel's own timer. Its label is not the interface's:
+// what configures "eth0" by ifconfig's ioctls, or flushes what is labelled so, as the scripts of udhcpc
+// and dhclient do, would take it for the address to replace.
 func (a address) drained(d time.Duration) address {
 	seconds := uint32(min((d+time.Second-1)/time.Second, forever-1))
-	return address{addr: a.addr, peer: a.addr, bits: 32, label: a.label, flags: unix.IFA_F_NOPREFIXROUTE, valid: max(seconds, 1)}
+	return address{addr: a.addr, peer: a.addr, bits: 32, label: drainLabel(a.label), flags: unix.IFA_F_NOPREFIXROUTE, valid: max(seconds, 1)}
+}
+
+// drainLabel is a label of at most 15 bytes (IFNAMSIZ) that no interface has.
+func drainLabel(label string) string {
+	nic, _, _ := strings.Cut(label, ":")
+	const suffix = ":old"
+	return nic[:min(len(nic), unix.IFNAMSIZ-1-len(suffix))] + suffix
 }
 
 // broadcastOf is the last address of the subnet; invalid where there is none (RFC 3021).
