@@ -67,7 +67,7 @@ outside,10.64.177.200
 		pins := t.TempDir() + "/pins"
 		write(t, pins, file)
 		netnstest.Bridge(t, bridge, gateway+"/24")
-		startDnsmasq(t, "--log-facility=-", "--port=0", "--interface="+bridge, "--dhcp-authoritative", "--no-ping",
+		startDnsmasq(t, "--port=0", "--interface="+bridge, "--dhcp-authoritative", "--no-ping",
 			"--dhcp-range=10.64.177.10,10.64.177.49,1h", "--dhcp-hostsfile="+pins)
 		if have := ask(t); !maps.Equal(have, want) {
 			t.Errorf("dnsmasq gives %v, want %v", have, want)
@@ -99,7 +99,7 @@ outside,10.64.177.200
 		pins := t.TempDir() + "/pins"
 		write(t, pins, string(data))
 		netnstest.Bridge(t, bridge, gateway+"/24")
-		startDnsmasq(t, "--log-facility=-", "--port=0", "--interface="+bridge, "--dhcp-authoritative", "--no-ping",
+		startDnsmasq(t, "--port=0", "--interface="+bridge, "--dhcp-authoritative", "--no-ping",
 			"--dhcp-range=10.64.177.10,10.64.177.49,1h", "--dhcp-hostsfile="+pins)
 		for i, g := range []struct{ name, want string }{{"plain", "10.64.177.60/24"}, {"newcomer", "10.64.177.61/24"}} {
 			b := addBox(t, g.name, fmt.Sprintf("02:00:00:00:01:%02x", i), "-x", "hostname:"+g.name)
