@@ -18,6 +18,7 @@ export GOTOOLCHAIN ?= auto
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL = build
+.NOTPARALLEL:
 .PHONY: build install uninstall demo test test-quick setup lint fuzz clean help FORCE
 
 build: berth            ## build ./berth (the default)

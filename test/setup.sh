@@ -20,6 +20,8 @@ wanted() {
 	dnsmasq       dnsmasq-base     the peer: reads the same pins file, holds ports 53 and 67
 	busybox       busybox-static   udhcpc, a DHCP client
 	dbus-daemon   dbus-daemon      a bus of the tests' own, for resolved and networkd
+	rdisc6        ndisc6           asks for router advertisements
+	radvdump      radvdump         reads them
 	END
 	# Ubuntu's lxd package is a door to the snap store, and a snap has its own ideas of where state lies.
 	[ "${ID:-}" = debian ] || return 0
@@ -36,11 +38,19 @@ wanted() {
 missing=$(wanted | while read -r command package _; do
 	command -v "$command" >/dev/null 2>&1 || echo "$package"
 done | sort -u)
-[ -n "$missing" ] || exit 0
 missing=$(echo $missing)
 
+# Installing systemd-resolved would give it this machine's own DNS, so where it is not in use it is only unpacked;
+# the tests that use it run as root only.
+unpacked=${XDG_CACHE_HOME:-/var/cache}/berth-test/systemd-resolved
+unpack=
+if [ "$(id -u)" = 0 ] && [ ! -x /lib/systemd/systemd-resolved ] && [ ! -d "$unpacked" ]; then
+	unpack=yes
+fi
+[ -n "$missing$unpack" ] || exit 0
+
 if ! command -v apt-get >/dev/null 2>&1; then
-	say "this is not Debian or Ubuntu; please install by hand what is like: $missing"
+	say "this is not Debian or Ubuntu; please install by hand what is like: ${missing:-systemd-resolved}"
 	exit 0
 fi
 
@@ -58,7 +68,7 @@ if [ "$(id -u)" != 0 ]; then
 		exit 0
 	fi
 else
-	say "installing: $missing"
+	say "installing: ${missing:-nothing}${unpack:+, unpacking systemd-resolved}"
 fi
 
 apt() {
@@ -74,17 +84,34 @@ if [ ! -e "$policy" ]; then
 fi
 
 install() {
-	# shellcheck disable=SC2086 # a list of words
-	apt install -y --no-install-recommends $missing
+	[ -z "$missing" ] ||
+		# shellcheck disable=SC2086 # a list of words
+		apt install -y --no-install-recommends $missing
 }
 
-if ! install; then
+# unpack_resolved takes the version of the library that systemd-resolved shares with the rest of systemd.
+unpack_resolved() {
+	dpkg-query -W libsystemd-shared >/dev/null 2>&1 || apt install -y --no-install-recommends libsystemd-shared || return
+	version=$(dpkg-query -W -f '${Version}' libsystemd-shared) || return
+	rm -rf "$unpacked.part"
+	mkdir -p "$unpacked.part" && chmod 755 "$unpacked.part" && (
+		cd "$unpacked.part" || exit
+		apt download "systemd-resolved=$version" || apt download systemd-resolved || exit
+		dpkg-deb -x ./*.deb . && rm ./*.deb
+	) && mv "$unpacked.part" "$unpacked"
+}
+
+# A machine's lists may be old or absent.
+if ! install || { [ -n "$unpack" ] && ! unpack_resolved; }; then
 	apt update || say "apt-get update failed; trying with what is known"
 	if ! install; then
 		# One unknown name must not take the others with it.
 		for package in $missing; do
 			apt install -y --no-install-recommends "$package" || say "not installed: $package"
 		done
+	fi
+	if [ -n "$unpack" ] && [ ! -d "$unpacked" ]; then
+		unpack_resolved || say "not unpacked: systemd-resolved"
 	fi
 fi
 exit 0

@@ -71,6 +71,9 @@ func prepare(t testing.TB, config, pins string) *server {
 		s.stop()
 		if t.Failed() {
 			t.Logf("the daemon said:\n%s", s.log)
+			for _, name := range containers {
+				t.Logf("networkd inside %s said:\n%s", name, inside(t, name, "journalctl", "--boot", "--no-pager", "--output=short-precise", "--unit=systemd-networkd"))
+			}
 		}
 		if out, err := s.run("down", "--state", filepath.Join(dir, "state")); err != nil {
 			t.Errorf("berth down: %v\n%s", err, out)

@@ -64,7 +64,9 @@ func (r *report) read(in io.Reader) error {
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
+			r.mu.Lock()
 			r.take(suites, builds, line)
+			r.mu.Unlock()
 		}
 		if err == io.EOF {
 			break
@@ -73,6 +75,9 @@ func (r *report) read(in io.Reader) error {
 			return fmt.Errorf("read the events of go test: %w", err)
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.running)
 	for _, name := range sortedKeys(suites) {
 		s := suites[name]
 		if len(s.tests) > 0 || len(s.output) > 0 {
@@ -111,16 +116,25 @@ func (r *report) take(suites map[string]*suite, builds map[string][]string, line
 		t.output = append(t.output, e.Output)
 	case "run":
 		s.test(e.Test)
+		if !strings.Contains(e.Test, "/") {
+			r.running[short(e.Package)+" "+e.Test] = time.Now()
+		}
 	case "pass", "fail", "skip":
 		elapsed := time.Duration(e.Elapsed * float64(time.Second))
 		if e.Test == "" {
 			s.output = append(s.output, builds[e.FailedBuild]...)
 			r.endPackage(s, e.Action, elapsed)
 			delete(suites, e.Package)
+			for name := range r.running { // what a dead package left open
+				if strings.HasPrefix(name, short(e.Package)+" ") {
+					delete(r.running, name)
+				}
+			}
 			return
 		}
 		t := s.test(e.Test)
 		t.outcome, t.elapsed = e.Action, elapsed
+		delete(r.running, short(e.Package)+" "+e.Test)
 		if r.verbose && !strings.Contains(t.name, "/") {
 			r.printf("     %s %s %s\n", map[string]string{"pass": "ok  ", "fail": "FAIL", "skip": "skip"}[t.outcome], t.name, seconds(t.elapsed))
 		}

@@ -85,6 +85,9 @@ func list(ctx context.Context, patterns []string) ([]string, error) {
 // plan puts the packages into stages.
 func plan(packages []string, quick bool, only string) []stage {
 	rest := stage{limit: 15 * time.Minute, args: []string{"-p", "2"}}
+	if quick {
+		rest.limit = 5 * time.Minute
+	}
 	lab := stage{limit: 12 * time.Minute, verbose: true}
 	for _, p := range packages {
 		switch {
@@ -132,7 +135,9 @@ func (s stage) run(ctx context.Context, r *report) error {
 		return fmt.Errorf("start go test: %w", err)
 	}
 	r.verbose = s.verbose
+	stopWatching := r.watch(time.Minute)
 	readErr := r.read(events)
+	stopWatching()
 	err = cmd.Wait()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -13,6 +14,8 @@ const measured = "measured: "
 // report counts and prints. Tests with subtests are not counted themselves, unless they
 // failed while all their subtests passed.
 type report struct {
+	mu      sync.Mutex // held while an event is taken
+	running map[string]time.Time
 	out     io.Writer
 	allowed skips
 	strict  bool // a skip that is not allowed is a failure
@@ -32,7 +35,37 @@ type skip struct {
 }
 
 func newReport(out io.Writer, allowed skips, strict bool) *report {
-	return &report{out: out, allowed: allowed, strict: strict}
+	return &report{out: out, allowed: allowed, strict: strict, running: make(map[string]time.Time)}
+}
+
+// watch says now and then what is still running, until the returned function is called.
+func (r *report) watch(every time.Duration) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-tick.C:
+				r.sayRunning(now)
+			}
+		}
+	})
+	return func() { close(done); wg.Wait() }
+}
+
+// sayRunning names the tests that have been running for long.
+func (r *report) sayRunning(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range sortedKeys(r.running) {
+		if took := now.Sub(r.running[name]); took > 30*time.Second {
+			r.printf("     still running: %s %s\n", name, seconds(took))
+		}
+	}
 }
 
 func (r *report) printf(format string, args ...any) { fmt.Fprintf(r.out, format, args...) }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lines renders events as go test -json does.
@@ -136,6 +137,27 @@ func TestReport(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatRunsLongIsNamed(t *testing.T) {
+	const p = "berth/internal/x"
+	var out bytes.Buffer
+	r := newReport(&out, nil, false)
+	suites, builds := make(map[string]*suite), make(map[string][]string)
+	for _, name := range []string{"TestLong", "TestOver"} {
+		r.take(suites, builds, []byte(lines(t, event{Action: "run", Package: p, Test: name})))
+	}
+	r.take(suites, builds, []byte(lines(t, event{Action: "pass", Package: p, Test: "TestOver"})))
+	r.sayRunning(time.Now().Add(time.Minute))
+	if have := out.String(); !strings.Contains(have, "internal/x TestLong 60.0s") || strings.Contains(have, "TestOver") {
+		t.Errorf("says %q", have)
+	}
+	r.take(suites, builds, []byte(lines(t, event{Action: "fail", Package: p})))
+	out.Reset()
+	r.sayRunning(time.Now().Add(time.Minute))
+	if out.Len() > 0 {
+		t.Errorf("says %q of a package that is over", out.String())
 	}
 }
 
