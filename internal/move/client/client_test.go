@@ -101,9 +101,12 @@ func TestAGuestThatIsGoneHasNoClient(t *testing.T) {
 
 func TestUdhcpcIsToldBySignal(t *testing.T) {
 	g, known := plug(t)
-	netnstest.RequirePrograms(t, "busybox")
-	client := start(t, g, exec.Command("busybox", "udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-t", "1", "-A", "60"), false)
-	client.says(t, "discover")
+	netnstest.RequirePrograms(t, "busybox", "dnsmasq")
+	server := exec.Command("dnsmasq", "-d", "--conf-file=/dev/null", "--port=0", "--user=root", "--interface=br0", "--no-ping",
+		"--dhcp-range=10.9.0.20,10.9.0.30,10m", "--dhcp-authoritative", "--dhcp-leasefile=/run/leases")
+	start(t, nil, server, false).says(t, "DHCP, IP range")
+	client := start(t, g, exec.Command("busybox", "udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-t", "20", "-T", "1"), false)
+	client.says(t, "obtained")
 	c := Detect(t.Context(), known)
 	if c.Name() != "udhcpc" {
 		t.Fatalf("detected %s", c.Name())

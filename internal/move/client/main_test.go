@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,7 +68,7 @@ type program struct {
 	lines chan string // what it says
 }
 
-// start runs cmd in the guest until the test ends. With a user namespace its root is an ordinary user of the host.
+// start runs cmd in the guest, or on the host for a nil guest, until the test ends. With a user namespace its root is an ordinary user of the host.
 func start(t *testing.T, g *netnstest.Guest, cmd *exec.Cmd, user bool) *program {
 	t.Helper()
 	out, in, err := os.Pipe()
@@ -88,8 +89,12 @@ func start(t *testing.T, g *netnstest.Guest, cmd *exec.Cmd, user bool) *program 
 	}
 	// The thread that starts it is there until the test ends: a program is killed with its starter.
 	started, stop := make(chan error), make(chan struct{})
+	do := func(f func() error) error { runtime.LockOSThread(); return f() }
+	if g != nil {
+		do = g.Do
+	}
 	go func() {
-		_ = g.Do(func() error {
+		_ = do(func() error {
 			started <- cmd.Start()
 			<-stop
 			return nil

@@ -120,7 +120,7 @@ func TestHostileBus(t *testing.T) {
 		{"silent", "timeout"},
 		{"endless line", "buffer full"},
 		{"rejects", "does not take us"},
-		{"closes", "EOF"},
+		{"closes", ""}, // how it shows depends on who is first
 		{"huge message", "no D-Bus"},
 		{"garbage", "no D-Bus"},
 		{"broken fields", "no D-Bus"},
@@ -161,8 +161,7 @@ func TestNetworkdThatCanNotBeTold(t *testing.T) {
 		}, true},
 		{"the host's own bus", func(t *testing.T, g *netnstest.Guest) {
 			busFolder(t, false)
-			host := &netnstest.Guest{Name: "host", Path: "/proc/self/ns/net"}
-			start(t, host, self(t, g, "bus", "bus silent"), false).says(t, "up")
+			start(t, nil, self(t, g, "bus", "bus silent"), false).says(t, "up")
 		}, true},
 		{"a daemon that knows no such call", func(t *testing.T, g *netnstest.Guest) {
 			netnstest.RequirePrograms(t, "dbus-daemon")
