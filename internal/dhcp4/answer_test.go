@@ -191,3 +191,23 @@ func TestLeaseTime(t *testing.T) {
 		})
 	}
 }
+
+func TestRenewalTimesOfAClientThatSettles(t *testing.T) {
+	tests := []struct {
+		name          string
+		lease, t1, t2 time.Duration
+	}{
+		{"for ever", ipam.NeverExpires, time.Minute, 2 * time.Minute},
+		{"an hour", time.Hour, time.Minute, 2 * time.Minute},
+		{"a minute", time.Minute, 6 * time.Second, 12 * time.Second},
+		{"so short that T2 could come before T1", 10 * time.Second, time.Second, 4 * time.Second},
+		{"too short to come back sooner", 4 * time.Second, 2 * time.Second, 3500 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if t1, t2 := renewalTimes(tt.lease, true); t1 != tt.t1 || t2 != tt.t2 {
+				t.Errorf("T1 %s, T2 %s; want %s, %s", t1, t2, tt.t1, tt.t2)
+			}
+		})
+	}
+}

@@ -12,6 +12,9 @@ import (
 const (
 	shortestLease = 2 * time.Minute // that a client may wish for
 	settlingT1    = time.Minute     // at most, in the ACK that changes an address
+	// apart is between T1 and T2 at least. Clients shift both by up to a second at random (RFC 2131 §4.4.5), and
+	// systemd-networkd 252, once T2 comes before T1, asks nothing any more and loses its lease.
+	apart = 3 * time.Second
 )
 
 // leaseTime is for how long a client gets its address: what its pin says, or its network; a
@@ -35,7 +38,9 @@ func renewalTimes(lease time.Duration, changed bool) (t1, t2 time.Duration) {
 	}
 	if changed {
 		t1 = max(min(settlingT1, lease/10), time.Second)
-		return t1, 2 * t1
+		if t2 = max(2*t1, t1+apart); t2 <= lease/8*7 {
+			return t1, t2
+		}
 	}
 	return lease / 2, lease / 8 * 7
 }
