@@ -231,6 +231,10 @@ func TestReadersOfOthers(t *testing.T) {
 	c.Prefixes = append(c.Prefixes[:1:1], Prefix{Prefix: prefix("2001:db8:1::/64"), OnLink: true, Deprecated: true})
 	s := serve(t, c)
 	source := sourceOf(t, s).String()
+	eventually(t, "the guest may send", func() bool {
+		out := g.Run(t, "ip", "-6", "addr", "show", "dev", "eth0", "scope", "link")
+		return strings.Contains(out, "fe80::") && !strings.Contains(out, "tentative")
+	})
 
 	t.Run("rdisc6", func(t *testing.T) {
 		out, err := g.Command("rdisc6", "-1", "-r5", "eth0").CombinedOutput()
