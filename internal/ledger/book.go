@@ -15,15 +15,6 @@ type binding struct {
 	PinMAC ipam.MAC // pins by this hardware address apply to the holder; zero: none do
 }
 
-// idleSince is since when nobody needs the address; zero while somebody may.
-func (b *binding) idleSince(now time.Time) time.Time {
-	switch {
-	case b.Idle, !b.Expiry.IsZero() && !b.Expiry.After(now):
-		return b.Expiry
-	}
-	return time.Time{}
-}
-
 func (b *binding) isIdle(now time.Time) bool {
 	return b.Idle || !b.Expiry.IsZero() && !b.Expiry.After(now)
 }
@@ -93,13 +84,13 @@ func (b *book) pinFor(h ipam.Holder, pinMAC ipam.MAC) *pin {
 	return b.pins[ipam.ByMAC(pinMAC)]
 }
 
-// leaseFor is the lease of a client. A guest also has the one that its NIC got
-// while nobody could name it.
+// leaseFor is the lease of a client. One that is known by a name, its own or that of the guest behind whose
+// port it is, also has the one that its hardware address got while nobody could tell.
 func (b *book) leaseFor(h ipam.Holder, pinMAC ipam.MAC) *binding {
 	if own := b.leases[h]; own != nil {
 		return own
 	}
-	if h.IsGuest() && !pinMAC.IsZero() {
+	if h.Guest != "" && !pinMAC.IsZero() {
 		return b.leases[ipam.ByMAC(pinMAC)]
 	}
 	return nil

@@ -112,15 +112,6 @@ func (b *bench) open() {
 	b.Configure(b.nets)
 }
 
-// reopen closes in good order, crash does not.
-func (b *bench) reopen() {
-	b.t.Helper()
-	if err := b.Close(); err != nil {
-		b.t.Fatal(err)
-	}
-	b.open()
-}
-
 func (b *bench) crash() {
 	b.t.Helper()
 	b.disk = b.disk.(*crashfs.FS).Reboot(crashfs.Survival{})

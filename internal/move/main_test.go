@@ -1,13 +1,11 @@
 package move
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -169,18 +167,4 @@ func steps(r Result) string {
 		names = append(names, s.Name)
 	}
 	return strings.Join(names, " ")
-}
-
-// start runs a program inside the guest until the test ends.
-func start(t testing.TB, cmd *exec.Cmd) {
-	t.Helper()
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
 }

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -108,8 +107,6 @@ func reverse(t testing.TB, addr string) string {
 }
 
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
-
-func macOf(i int) string { return fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255) }
 
 // startDnsmasq runs a dnsmasq of the test's own until the test ends or stop is called.
 func startDnsmasq(t testing.TB, args ...string) (stop func()) {
