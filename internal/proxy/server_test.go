@@ -164,7 +164,7 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 func TestTooManyConnections(t *testing.T) {
 	w := newWorld(t, Config{}, Limits{ConnsEach: 3, Conns: 5}).listening()
 	w.serveAt(80, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "web") }), false)
-	a, b := w.guest("a"), w.guest("b")
+	a, b := w.guest("ga"), w.guest("gb")
 	a.Run(t, "ip", "addr", "add", "fe80::aaaa/64", "dev", "eth0", "nodad")
 	from := []string{"", "fe80::aaaa", "", "fe80::aaaa", ""}
 	var open []net.Conn
