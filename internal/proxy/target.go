@@ -31,11 +31,20 @@ func parseTarget(authority string, defaultPort uint16) (target, *refusal) {
 		}
 		t.port = uint16(n)
 	}
-	const longestName = 255 // octets, RFC 1035 §2.3.4
-	if t.host == "" || len(t.host) > longestName || strings.ContainsFunc(t.host, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if a, err := netip.ParseAddr(t.host); err != nil && !isName(t.host) || a.Zone() != "" && !isName(a.Zone()) {
 		return target{}, badRequest(fmt.Sprintf("%q is no host and port", authority))
 	}
 	return t, nil
+}
+
+// isName reports whether a resolver may be asked for host: other names than those of hosts (RFC 1123 §2.1, and the underscore, which
+// some have) are for nobody to look up.
+func isName(host string) bool {
+	const longest = 254 // octets, with a dot at the end; RFC 1035 §2.3.4
+	return host != "" && len(host) <= longest && strings.Trim(host, ".") != "" && !strings.ContainsFunc(host, func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && !(r >= '0' && r <= '9') && r != '.' && r != '-' && r != '_'
+	})
 }
 
 // refuseForward is the rule for plain HTTP: port 80, and those that anybody may serve on. The ports below 1024 are

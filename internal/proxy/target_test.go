@@ -37,6 +37,7 @@ func TestParseTarget(t *testing.T) {
 		{"web.example", 0, ""}, {"web.example:", 0, ""}, {":443", 0, ""}, {"", 80, ""}, {"[]:443", 0, ""}, {"web.example:0", 80, ""},
 		{"web.example:65536", 80, ""}, {"web.example:-1", 80, ""}, {"web.example:https", 80, ""}, {"web.example:443/x", 0, ""},
 		{"web\r\n.example:443", 0, ""}, {"web\x00.example:443", 0, ""}, {"wéb.example:443", 0, ""}, {strings.Repeat("a", 256) + ":443", 0, ""},
+		{"]0", 80, ""}, {"[[::1]]:443", 0, ""}, {"[::1%[]:443", 0, ""}, {"[fe80::1%eth0]:443", 0, "[fe80::1%eth0]:443"}, {"user@web.example:443", 0, ""}, {".", 80, ""}, {"web.example.:443", 0, "web.example.:443"},
 	} {
 		got, refused := parseTarget(tt.authority, tt.port)
 		if refused == nil != (tt.want != "") || refused == nil && got.String() != tt.want {
