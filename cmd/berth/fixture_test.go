@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -86,6 +88,14 @@ func (f *fixture) Swap(_ context.Context, req control.SwapRequest) (control.Outc
 
 func (f *fixture) Reload(_ context.Context, dryRun bool) (control.Outcome, error) {
 	return f.change(control.ReloadRequest{DryRun: dryRun})
+}
+
+func (f *fixture) Import(_ context.Context, req control.ImportRequest) (control.Import, error) {
+	if _, err := f.change(req); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return control.Import{}, err
+	}
+	var done control.Import
+	return done, f.read("import.json", &done)
 }
 
 func (f *fixture) Why(_ context.Context, subject string) (control.Why, error) {

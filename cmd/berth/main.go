@@ -81,7 +81,7 @@ no connection is cut.`,
 	root.PersistentFlags().BoolVar(&u.json, "json", u.json, "print JSON; errors too, on stderr")
 	root.AddCommand(
 		serveCommand(u), downCommand(u),
-		pinCommand(u), unpinCommand(u), swapCommand(u), reloadCommand(u),
+		pinCommand(u), unpinCommand(u), swapCommand(u), reloadCommand(u), importCommand(u),
 		lsCommand(u), showCommand(u), whyCommand(u), statusCommand(u),
 		demoCommand(u), demoApplyCommand(), demoClientCommand(), versionCommand(u),
 	)

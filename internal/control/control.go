@@ -164,6 +164,7 @@ type Daemon interface {
 	Unpin(ctx context.Context, req UnpinRequest) (Outcome, error)
 	Swap(ctx context.Context, req SwapRequest) (Outcome, error)
 	Reload(ctx context.Context, dryRun bool) (Outcome, error)
+	Import(ctx context.Context, req ImportRequest) (Import, error)
 	Why(ctx context.Context, subject string) (Why, error)
 	Status(ctx context.Context) (Status, error)
 }

@@ -102,6 +102,7 @@ func Handler(d Daemon) http.Handler {
 	mux.HandleFunc("POST /v1/pin", change(d.Pin))
 	mux.HandleFunc("POST /v1/unpin", change(d.Unpin))
 	mux.HandleFunc("POST /v1/swap", change(d.Swap))
+	mux.HandleFunc("POST /v1/import", takeOver(d))
 	mux.HandleFunc("POST /v1/reload", change(func(ctx context.Context, req ReloadRequest) (Outcome, error) {
 		return d.Reload(ctx, req.DryRun)
 	}))

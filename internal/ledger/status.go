@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -74,14 +75,20 @@ func (l *Ledger) Problems() ipam.Problems { return l.complaint.pinProblems() }
 // Leases are all leases, idle ones too and those of networks that are not configured now, in
 // order of network and address.
 func (l *Ledger) Leases() []ipam.Lease {
+	// Noted, not copied, while others wait: leases are never changed, only replaced.
 	l.show.RLock()
-	var leases []ipam.Lease
+	var noted []*binding
 	for _, b := range l.shown.books {
-		for _, lease := range b.leases {
-			leases = append(leases, lease.Lease)
-		}
+		noted = slices.AppendSeq(slices.Grow(noted, len(b.leases)), maps.Values(b.leases))
 	}
 	l.show.RUnlock()
+	var leases []ipam.Lease
+	if len(noted) > 0 {
+		leases = make([]ipam.Lease, len(noted))
+	}
+	for i, lease := range noted {
+		leases[i] = lease.Lease
+	}
 	slices.SortFunc(leases, func(a, b ipam.Lease) int {
 		return cmp.Or(cmp.Compare(a.Network, b.Network), a.Addr.Compare(b.Addr))
 	})
