@@ -103,7 +103,7 @@ func TestUdhcpcIsToldBySignal(t *testing.T) {
 	g, known := plug(t)
 	netnstest.RequirePrograms(t, "busybox", "dnsmasq")
 	server := exec.Command("dnsmasq", "-d", "--conf-file=/dev/null", "--port=0", "--user=root", "--interface=br0", "--no-ping",
-		"--dhcp-range=10.9.0.20,10.9.0.30,10m", "--dhcp-authoritative", "--dhcp-leasefile=/run/leases")
+		"--dhcp-range=10.9.0.20,10.9.0.30,10m", "--dhcp-authoritative", "--dhcp-leasefile="+filepath.Join(t.TempDir(), "leases"))
 	start(t, nil, server, false).says(t, "DHCP, IP range")
 	client := start(t, g, exec.Command("busybox", "udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-t", "20", "-T", "1"), false)
 	client.says(t, "obtained")
