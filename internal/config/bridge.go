@@ -1,7 +1,10 @@
 package config
 
 import (
+	"fmt"
+
 	"berth/internal/config/document"
+	"berth/internal/ipam"
 )
 
 // maxInterfaceName is how long the name of an interface may be, in bytes (IFNAMSIZ without NUL).
@@ -9,25 +12,37 @@ const maxInterfaceName = 15
 
 // bridgeName checks that a network is called as an interface can be.
 func (c *checker) bridgeName(e *document.Entry) {
-	const hint = "a network is called as its bridge: up to 15 letters, digits, dots and hyphens, like lxdbr0"
-	switch name := e.Key; {
-	case name == "":
-		c.add(e.Problem(hint, "the network has no name"))
-		return
-	case len(name) > maxInterfaceName:
-		c.add(e.Problem(hint, "%q is longer than an interface's name may be: %d bytes, of which there may be %d", name, len(name), maxInterfaceName))
-	case name == "." || name == "..":
-		c.add(e.Problem(hint, "%q is no interface's name", name))
-	case name == "lo":
-		c.add(e.Problem(hint, "lo is the loopback interface"))
-	case name == "all" || name == "default": // directories of /proc/sys/net/ipv4/conf beside those of interfaces
-		c.add(e.Problem(hint, "%q means every interface to the kernel", name))
+	if bad := CheckBridge(e.Key); bad != nil {
+		bad.Source = e.At
+		c.add(bad)
 	}
-	for _, r := range e.Key {
-		// '%' begins a pattern, and ':' an alias, to the kernel; quotes would leave those of a rule.
-		if r <= ' ' || r >= 0x7f || r == '/' || r == ':' || r == '%' || r == '"' || r == '\'' || r == '\\' {
-			c.add(e.Problem(hint, "the name of network %q holds the character %q", e.Key, r))
-			return
+}
+
+// CheckBridge says why no bridge can be called name, or nil. The problem has no place.
+func CheckBridge(name string) *ipam.Problem {
+	refuse := func(format string, args ...any) *ipam.Problem {
+		return &ipam.Problem{
+			Code: ipam.CodeConfig, Text: fmt.Sprintf(format, args...),
+			Hint: "a network is called as its bridge: up to 15 letters, digits, dots and hyphens, like lxdbr0",
 		}
 	}
+	switch {
+	case name == "":
+		return refuse("the network has no name")
+	case name == "." || name == "..":
+		return refuse("%q is no interface's name", name)
+	case name == "lo":
+		return refuse("lo is the loopback interface")
+	case name == "all" || name == "default": // directories of /proc/sys/net/ipv4/conf beside those of interfaces
+		return refuse("%q means every interface to the kernel", name)
+	case len(name) > maxInterfaceName:
+		return refuse("%q is longer than an interface's name may be: %d bytes, of which there may be %d", name, len(name), maxInterfaceName)
+	}
+	for _, r := range name {
+		// '%' begins a pattern, and ':' an alias, to the kernel; quotes would leave those of a rule.
+		if r <= ' ' || r >= 0x7f || r == '/' || r == ':' || r == '%' || r == '"' || r == '\'' || r == '\\' {
+			return refuse("the name of network %q holds the character %q", name, r)
+		}
+	}
+	return nil
 }

@@ -1,9 +1,10 @@
 // Package config turns berth.toml into checked networks, and says in words what differs
-// between two sets of them.
+// between two sets of them. The files of older services become the same in the packages below it.
 package config
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -21,8 +22,13 @@ type Env struct {
 // File is a checked configuration.
 type File struct {
 	Networks ipam.Networks // in the order of the file
-	Warnings ipam.Problems // keys that are understood, but not served by this version
+	Warnings ipam.Problems // what is understood, but not served by this version
+	Pins     []ipam.Pin    // of files that berth never writes to
+	Files    []string      // every file and folder that was read, to be watched
 }
+
+// ErrOff is the cause of the problem that a file has whose networks are switched off.
+var ErrOff = errors.New("the network is switched off")
 
 // smallest is the shortest configuration that serves anybody.
 const smallest = `[network.lxdbr0] and below it ipv4 = "10.64.177.1/24"`

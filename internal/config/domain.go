@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 
 	"berth/internal/config/document"
@@ -13,29 +14,42 @@ const maxDomain = 253 - 64
 
 // domain takes the name below which guests are found; "" is the default: they have none.
 func (c *checker) domain(d *draft, v *document.Value) {
-	const hint = `write labels of letters, digits and hyphens, with dots between them, like "lxd" or "c.example.net"`
-	name := strings.ToLower(v.Text)
+	name, bad := CheckDomain(v.Text)
+	if bad != nil {
+		bad.Source = v.At
+		c.add(bad)
+		return
+	}
+	d.Domain = name
+}
+
+// CheckDomain is a domain as a network has it, in lower case, or says why guests can not have their names
+// below it. The problem has no place. "" is none, and as good as any.
+func CheckDomain(text string) (string, *ipam.Problem) {
+	const example = `write labels of letters, digits and hyphens, with dots between them, like "lxd" or "c.example.net"`
+	refuse := func(hint, format string, args ...any) (string, *ipam.Problem) {
+		return "", &ipam.Problem{Code: ipam.CodeConfig, Text: fmt.Sprintf(format, args...), Hint: hint}
+	}
+	name := strings.ToLower(text)
 	trimmed := strings.Trim(name, ".")
 	switch {
 	case name == "":
-		return
+		return "", nil
 	case trimmed != name && trimmed != "":
-		c.refuse(v, `write "`+trimmed+`"`, "%q has a dot at an end", v.Text)
+		return refuse(`write "`+trimmed+`"`, "%q has a dot at an end", text)
 	case !isASCII(name):
-		c.refuse(v, "write its ASCII form, which begins with xn-- (RFC 5891)", "%q is no domain name in ASCII", v.Text)
+		return refuse("write its ASCII form, which begins with xn-- (RFC 5891)", "%q is no domain name in ASCII", text)
 	case strings.Contains(name, ":") || ipam.CheckName(name) != nil:
-		c.refuse(v, hint, "%q is no domain name", v.Text)
+		return refuse(example, "%q is no domain name", text)
 	case len(name) > maxDomain:
-		c.refuse(v, "shorten it", "the domain has %d bytes, and a guest's name has to fit before it: at most %d", len(name), maxDomain)
+		return refuse("shorten it", "the domain has %d bytes, and a guest's name has to fit before it: at most %d", len(name), maxDomain)
 	case isNumber(name[strings.LastIndexByte(name, '.')+1:]):
-		c.refuse(v, hint, "%q ends like an address: its last label is a number (RFC 1123 §2.1)", v.Text)
-	default:
-		if origin, why := taken(name); origin != "" {
-			c.refuse(v, `write "lxd", or a name below a domain of your own; home.arpa is free for all (RFC 8375)`, "%q can not be the domain: %s", v.Text, why)
-			return
-		}
-		d.Domain = name
+		return refuse(example, "%q ends like an address: its last label is a number (RFC 1123 §2.1)", text)
 	}
+	if origin, why := taken(name); origin != "" {
+		return refuse(`write "lxd", or a name below a domain of your own; home.arpa is free for all (RFC 8375)`, "%q can not be the domain: %s", text, why)
+	}
+	return name, nil
 }
 
 // taken says which name with a meaning of its own a domain lies in, and what that is.

@@ -96,30 +96,42 @@ func maskBits(text string) (int, bool) {
 }
 
 // isUsable reports whether a bridge can have the address and its guests the subnet.
-func (c *checker) isUsable(d *draft, v *document.Value, p netip.Prefix) bool {
+func (c *checker) isUsable(_ *draft, v *document.Value, p netip.Prefix) bool {
+	bad := CheckSubnet(p)
+	if bad != nil {
+		bad.Source = v.At
+		c.add(bad)
+	}
+	return bad == nil
+}
+
+// CheckSubnet says why a bridge can not have an address, or its guests the subnet that its prefix length
+// makes, or nil. The problem has no place.
+func CheckSubnet(p netip.Prefix) *ipam.Problem {
+	refuse := func(hint, format string, args ...any) *ipam.Problem {
+		return &ipam.Problem{Code: ipam.CodeConfig, Text: fmt.Sprintf(format, args...), Hint: hint}
+	}
 	n := ipam.Network{Subnet: p.Masked()}
 	a := p.Addr()
 	switch {
 	case !a.Is4():
-		c.refuse(v, `write the address itself, like "10.64.177.1/24"`, "%s is no IPv4 subnet", p)
+		return refuse(`write the address itself, like "10.64.177.1/24"`, "%s is no IPv4 subnet", p)
 	case p.Bits() > longestPrefix:
-		c.refuse(v, fmt.Sprintf(`write "%s/%d" or a shorter prefix`, a, longestPrefix),
+		return refuse(fmt.Sprintf(`write "%s/%d" or a shorter prefix`, a, longestPrefix),
 			"%s has no room for guests beside the bridge: the longest prefix is /%d", n.Subnet, longestPrefix)
 	case p.Bits() < shortestPrefix:
-		c.refuse(v, fmt.Sprintf(`write "%s/24" if the subnet has 256 addresses`, a),
+		return refuse(fmt.Sprintf(`write "%s/24" if the subnet has 256 addresses`, a),
 			"%s takes too much of the Internet: the shortest prefix is /%d", n.Subnet, shortestPrefix)
 	case reserved(n.Subnet) != "":
-		c.refuse(v, `write an address of a private subnet, like "10.64.177.1/24" (RFC 1918)`, "%s lies in %s", p, reserved(n.Subnet))
+		return refuse(`write an address of a private subnet, like "10.64.177.1/24" (RFC 1918)`, "%s lies in %s", p, reserved(n.Subnet))
 	case a == n.Subnet.Addr():
-		c.refuse(v, fmt.Sprintf(`write "%s/%d" for the first address of it`, n.Hosts().From, p.Bits()),
+		return refuse(fmt.Sprintf(`write "%s/%d" for the first address of it`, n.Hosts().From, p.Bits()),
 			"%s is the subnet itself, and no address that the bridge could have", p)
 	case a == n.Broadcast():
-		c.refuse(v, fmt.Sprintf(`write "%s/%d" for the first address of the subnet`, n.Hosts().From, p.Bits()),
+		return refuse(fmt.Sprintf(`write "%s/%d" for the first address of the subnet`, n.Hosts().From, p.Bits()),
 			"%s is the broadcast address of %s", a, n.Subnet)
-	default:
-		return true
 	}
-	return false
+	return nil
 }
 
 // reserved says for what addresses of p are set aside, so that no bridge can have them
