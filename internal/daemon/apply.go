@@ -44,6 +44,7 @@ func (d *Daemon) putInForce(ctx context.Context, cfg *config.File, first bool) (
 	}
 	d.dns.SetNetworks(cfg.Networks)
 	d.resolved.Set(d.links())
+	d.mirror.nudge()
 	d.warnings.set("config", cfg.Warnings)
 	return change, nil
 }

@@ -54,6 +54,7 @@ type Daemon struct {
 	resolved   *resolved.Registrar
 	dhcp       *dhcpServers
 	files      *filewatch.Watcher
+	mirror     *mirror
 
 	changing chan struct{} // holds a token while pins or networks are being changed
 	nets     atomic.Pointer[ipam.Networks]
@@ -97,6 +98,7 @@ func Run(ctx context.Context, o Options) error {
 	d.dns = dns.New(dns.Options{Names: d.ledger, Log: o.Log})
 	d.resolved = resolved.New(resolved.Options{Log: o.Log})
 	d.files = filewatch.New(o.Log, o.Config, o.Pins)
+	d.mirror = newMirror(o.State, d.ledger, d.networks, func(ps ipam.Problems) { d.warnings.set("mirror", ps) }, o.Log)
 	return d.run(ctx, cfg, listener)
 }
 
@@ -149,7 +151,7 @@ func (d *Daemon) bringUp(ctx context.Context, tasks *errgroup.Group, cfg *config
 	for _, task := range []interface {
 		Run(ctx context.Context) error
 		String() string
-	}{d.dns, d.resolved, d.reconciler, d.files} {
+	}{d.dns, d.resolved, d.reconciler, d.files, d.mirror} {
 		tasks.Go(func() error {
 			if err := task.Run(ctx); err != nil {
 				return fmt.Errorf("%s: %w", task, err)

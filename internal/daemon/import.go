@@ -108,7 +108,7 @@ func (d *Daemon) found(file *leasefile.File) ([]ledger.Found, ipam.Problems) {
 	}
 	if len(v6) > 0 {
 		problems = append(problems, &ipam.Problem{
-			Code: ipam.CodeConfig, Source: v6[0].Source, Text: fmt.Sprintf("%d leases of DHCPv6 from here on are not taken over", len(v6)),
+			Code: ipam.CodeConfig, Source: v6[0].Source, Text: fmt.Sprintf("leases of DHCPv6 are not taken over; there are %d", len(v6)),
 			Hint: "guests ask for IPv6 addresses anew; to give one a fixed address: berth pin NAME ADDR ADDR6",
 		})
 	}

@@ -192,7 +192,7 @@ func TestImportSaysWhatStandsInTheWay(t *testing.T) {
 		leases + ":4: here has " + has + " already, and keeps that instead of 10.64.177.71",
 		leases + ":5: 10.64.177.1 is the gateway",
 		leases + `:6:34: "\x1b[31m" is no host name`,
-		leases + ":8: 1 leases of DHCPv6",
+		leases + ":8: leases of DHCPv6 are not taken over; there are 1",
 		"took over 0 leases, 0 as before, 7 not taken over",
 	} {
 		if !strings.Contains(out, want) {
