@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"syscall"
+	"time"
 
 	"berth/internal/ipam"
 )
@@ -86,12 +88,20 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 			return fmt.Errorf("encode request: %w", err)
 		}
 	}
+	if method == http.MethodGet { // a change may wait for a guest; a question never waits long
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, patience, errNoAnswer)
+		defer cancel()
+	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://berth"+path, &body)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errNoAnswer) {
+			err = errNoAnswer
+		}
 		return c.unreachable(err)
 	}
 	defer resp.Body.Close()
@@ -111,9 +121,26 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	return ipam.Problems(f.Problems)
 }
 
+// patience is how long the daemon has to answer a question.
+const patience = 10 * time.Second
+
+var errNoAnswer = errors.New("no answer in time")
+
 // unreachable says why nobody answers and how to change that.
 func (c *Client) unreachable(err error) error {
 	switch {
+	case errors.Is(err, errNoAnswer):
+		return &ipam.Problem{
+			Code: ipam.CodeDaemon, Err: err,
+			Text: fmt.Sprintf("the daemon at %s does not answer within %s", c.socket, patience),
+			Hint: "what it is doing: journalctl -u berth; a restart cuts nobody off: systemctl restart berth",
+		}
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return &ipam.Problem{
+			Code: ipam.CodeDaemon, Err: err,
+			Text: "the daemon stopped while it was being asked",
+			Hint: "what became of it, once it runs again: berth ls",
+		}
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return &ipam.Problem{
 			Code: ipam.CodeDaemon, Err: err,

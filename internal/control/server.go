@@ -31,6 +31,9 @@ func Listen(path string) (net.Listener, error) {
 		conn.Close()
 		return nil, &ipam.Problem{Code: ipam.CodeHost, Text: fmt.Sprintf("another berth answers at %s", path), Hint: "stop it first: systemctl stop berth"}
 	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
+		return nil, &ipam.Problem{Code: ipam.CodeHost, Text: path + " exists and is no socket; it is left alone", Hint: "give another path: --socket /run/berth/berth.sock"}
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -57,6 +60,7 @@ func Serve(ctx context.Context, l net.Listener, d Daemon, log *slog.Logger) erro
 	srv := &http.Server{
 		Handler:           Handler(d),
 		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // who only waits is sent home
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	stopped := make(chan error, 1)
@@ -64,7 +68,11 @@ func Serve(ctx context.Context, l net.Listener, d Daemon, log *slog.Logger) erro
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
-		stopped <- srv.Shutdown(grace)
+		err := srv.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
+		stopped <- err
 	}()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control API: %w", err)

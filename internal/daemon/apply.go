@@ -9,6 +9,7 @@ import (
 	"berth/internal/config"
 	"berth/internal/control"
 	"berth/internal/firewall"
+	"berth/internal/host"
 	"berth/internal/ipam"
 	"berth/internal/ledger"
 )
@@ -51,13 +52,17 @@ func (d *Daemon) putInForce(ctx context.Context, cfg *config.File, first bool) (
 
 // applyHost makes bridges and table what the networks want.
 func (d *Daemon) applyHost(ctx context.Context, nets ipam.Networks) error {
-	if _, err := d.host.Apply(ctx, nets); err != nil {
+	changes, err := d.host.Apply(ctx, nets)
+	if slices.ContainsFunc(changes, func(c host.Change) bool { return c.Action == host.ReclaimOwn }) {
+		d.takeover = true
+	}
+	if err != nil {
 		return err
 	}
 	if err := d.host.RecordTable(firewall.Table); err != nil {
 		return err
 	}
-	_, err := d.firewall.Apply(ctx, firewall.Wanted(nets))
+	_, err = d.firewall.Apply(ctx, firewall.Wanted(nets))
 	return err
 }
 

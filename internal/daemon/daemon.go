@@ -56,6 +56,7 @@ type Daemon struct {
 	files      *filewatch.Watcher
 	mirror     *mirror
 
+	takeover bool          // this start found what an earlier one had left
 	changing chan struct{} // holds a token while pins or networks are being changed
 	nets     atomic.Pointer[ipam.Networks]
 }
@@ -108,14 +109,18 @@ func (d *Daemon) run(ctx context.Context, cfg *config.File, listener net.Listene
 	if err != nil {
 		return err
 	}
-	fresh := footprint.IsZero()
+	present, err := firewall.Present(ctx, firewall.Table)
+	if err != nil {
+		return err
+	}
+	d.takeover = !footprint.IsZero() || present
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	tasks, ctx := errgroup.WithContext(ctx)
 	if err := d.bringUp(ctx, tasks, cfg); err != nil {
 		cancel()
 		_ = tasks.Wait() // ended by cancel; why it could not start is in err
-		if fresh {
+		if !d.takeover { // what guests rely on already stays, as after any stop
 			err = d.takeBack(err)
 		}
 		return err

@@ -137,6 +137,7 @@ func TestMoveToAPinWhileTheDiskFails(t *testing.T) {
 	b := newBench(t)
 	c := client("c")
 	b.pin("c=10.9.0.101")
+	b.run("c", "10.9.0.101")
 	b.pin() // it never asked: the address stays its own, but nobody knows its hardware address
 	b.pin(c.MAC.String() + "=10.9.0.102")
 	disk := b.disk.(*crashfs.FS)

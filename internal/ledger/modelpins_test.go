@@ -139,7 +139,7 @@ func (m *naive) settle(d *concerned) {
 		}
 	case !d.leased:
 		_, owned := m.owner(d.before)
-		if _, taken := m.pinnedTo(d.before); d.before.IsValid() && m.usable(d.before) && !owned && !taken {
+		if _, taken := m.pinnedTo(d.before); runs && d.before.IsValid() && m.usable(d.before) && !owned && !taken {
 			mac := d.holder.MAC
 			m.leases[d.holder] = naiveLease{addr: d.before, expiry: m.now, idle: true, mac: mac}
 		}

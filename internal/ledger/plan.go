@@ -149,10 +149,11 @@ func (p *plan) follow(c *change, d *due) bool {
 	return true
 }
 
-// keepAsLease makes an idle lease of what d was pinned to and never asked for by DHCP.
+// keepAsLease makes an idle lease of what d was pinned to and never asked for by DHCP, when it runs: a
+// name that was only ever written down keeps nothing.
 func (p *plan) keepAsLease(c *change, b *book, n *ipam.Network, d *due) {
 	_, owned := b.owners[d.before]
-	if !isUsable(n, d.before) || owned || b.pinned[d.before] != nil {
+	if !p.asked[d.key].running || !isUsable(n, d.before) || owned || b.pinned[d.before] != nil {
 		return
 	}
 	c.do(putLease(&binding{PinMAC: pinMACOf(d.holder, nil), Lease: ipam.Lease{

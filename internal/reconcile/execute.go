@@ -48,11 +48,18 @@ func (r *Reconciler) Execute(ctx context.Context, moves []ipam.Reassignment) []O
 		index = append(index, i)
 	}
 	r.drain(ctx, outcomes, index)
+	requests = append(requests, r.evacuations(ctx, moves, requests)...)
 	results := move.DoAll(ctx, requests, func(i int) {
-		m := outcomes[index[i]].Reassignment
-		r.ledger.Arrive(m.Network, m.Holder)
+		if i < len(index) {
+			m := outcomes[index[i]].Reassignment
+			r.ledger.Arrive(m.Network, m.Holder)
+		}
 	})
 	for i, res := range results {
+		if i >= len(index) {
+			r.logEvacuation(requests[i], res)
+			continue
+		}
 		o := &outcomes[index[i]]
 		o.Steps, o.Lost, o.Took, o.Err = res.Steps, res.Lost, time.Since(began), res.Err
 		r.record(o)
@@ -106,10 +113,14 @@ func (r *Reconciler) drain(ctx context.Context, outcomes []Outcome, index []int)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	until := time.Now()
+	taken := make(map[placeKey]bool)
+	for _, o := range outcomes {
+		taken[placeKey{o.Network, o.To}] = true
+	}
 	for _, i := range index {
 		m := outcomes[i].Reassignment
-		if m.Drain <= 0 || !m.From.IsValid() {
-			continue
+		if m.Drain <= 0 || !m.From.IsValid() || taken[placeKey{m.Network, m.From}] {
+			continue // given up at once: another takes it in the same step
 		}
 		wg.Go(func() {
 			if err := r.ledger.Drain(ctx, m.Network, m.From, m.Holder, until.Add(m.Drain)); err != nil {

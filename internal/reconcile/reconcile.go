@@ -22,6 +22,7 @@ type Ledger interface {
 	Entitled(network string, c ipam.Client) ipam.Entitlement
 	Arrive(network string, h ipam.Holder)
 	Drain(ctx context.Context, network string, a netip.Addr, h ipam.Holder, until time.Time) error
+	Draining(network string, a netip.Addr) ipam.Holder
 	WaitAcked(ctx context.Context, network string, h ipam.Holder, a netip.Addr) error
 }
 

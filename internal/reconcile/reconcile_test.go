@@ -71,6 +71,11 @@ func (l *fakeLedger) Drain(_ context.Context, _ string, a netip.Addr, h ipam.Hol
 	l.drained[a] = h
 	return nil
 }
+func (l *fakeLedger) Draining(_ string, a netip.Addr) ipam.Holder {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drained[a]
+}
 func (l *fakeLedger) WaitAcked(ctx context.Context, _ string, _ ipam.Holder, _ netip.Addr) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -219,5 +224,24 @@ func TestRunningSaysWhatTheKernelHas(t *testing.T) {
 	v, ok := w.Look(t.Context(), testNetwork(), ipam.ByName("web"))
 	if !ok || len(v.Addrs) != 1 || w.Client(t.Context(), v.Guest) != NoClient {
 		t.Errorf("Look = %+v, %v, client %s", v, ok, w.Client(t.Context(), v.Guest))
+	}
+}
+
+func TestADrainingAddressIsGivenUpWhenAnotherIsPinnedToIt(t *testing.T) {
+	w := newWorld(t, "web", "other")
+	w.guests["web"].Run(t, "ip", "addr", "add", "10.9.0.20/24", "dev", "eth0")
+	w.guests["other"].Run(t, "ip", "addr", "add", "10.9.0.30/24", "dev", "eth0")
+	w.ledger.pins = []ipam.Pin{pinned(ipam.ByName("web"), "10.9.0.101")}
+	w.Execute(t.Context(), []ipam.Reassignment{order("web", "10.9.0.20", "10.9.0.101")})
+	w.ledger.pins = append(w.ledger.pins, pinned(ipam.ByName("other"), "10.9.0.20"))
+	outcomes := w.Execute(t.Context(), []ipam.Reassignment{order("other", "10.9.0.30", "10.9.0.20")})
+	if len(outcomes) != 1 || outcomes[0].Err != nil {
+		t.Fatalf("outcomes %+v", outcomes)
+	}
+	if have := w.has(t, "web"); have != "10.9.0.101/24" {
+		t.Errorf("web has %s: two guests answer at one address", have)
+	}
+	if have := w.has(t, "other"); have != "10.9.0.30/32 10.9.0.20/24" {
+		t.Errorf("other has %s", have)
 	}
 }
