@@ -25,6 +25,7 @@ type File struct {
 	Warnings ipam.Problems // what is understood, but not served by this version
 	Pins     []ipam.Pin    // of files that berth never writes to
 	Files    []string      // every file and folder that was read, to be watched
+	Log      LogFormat     // "" as LogText
 }
 
 // ErrOff is the cause of the problem that a file has whose networks are switched off.
@@ -58,10 +59,11 @@ func Parse(path string, data []byte, env Env) (*File, error) {
 	c := &checker{env: env}
 	drafts := c.networks(path, root)
 	c.between(drafts)
+	format := c.log(root)
 	if len(c.problems) > 0 {
 		return nil, inOrder(c.problems)
 	}
-	f := &File{Warnings: inOrder(c.warnings)}
+	f := &File{Warnings: inOrder(c.warnings), Log: format}
 	for _, d := range drafts {
 		f.Networks = append(f.Networks, &d.Network)
 	}
@@ -79,11 +81,11 @@ func inOrder(problems ipam.Problems) ipam.Problems {
 func (c *checker) networks(path string, root *document.Table) []*draft {
 	for _, e := range root.Entries {
 		switch {
-		case e.Key == "network":
+		case e.Key == "network", e.Key == "log":
 		case e.Value.Kind != document.TableKind && isNetworkKey(e.Key):
 			c.add(e.Problem("write [network.lxdbr0] above it", "%s stands outside every network", e.Key))
 		default:
-			c.add(e.Unknown("key", []string{"network"}))
+			c.add(e.Unknown("key", []string{"network", "log"}))
 		}
 	}
 	top := root.Find("network")

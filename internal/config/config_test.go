@@ -311,3 +311,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestLogFormat(t *testing.T) {
+	for text, want := range map[string]config.LogFormat{
+		"":                              config.LogText,
+		"[log]\n":                       config.LogText,
+		"[log]\nformat = \"text\"\n":    config.LogText,
+		"[log]\nformat = \"dnsmasq\"\n": config.LogDnsmasq,
+	} {
+		if have := mustParse(t, minimal+text).Log; have != want {
+			t.Errorf("%q: %q, want %q", text, have, want)
+		}
+	}
+}
