@@ -42,7 +42,7 @@ The old address stays usable for the drain time, so that open connections surviv
 				return err
 			}
 			out, err := control.NewClient(u.socket).Pin(cmd.Context(), req)
-			return u.changed(out, err, u.pinned)
+			return u.changedOne(out, err, u.pinned)
 		},
 	}
 	flags := cmd.Flags()
@@ -63,8 +63,12 @@ func drainOf(cmd *cobra.Command) (*time.Duration, error) {
 		return nil, nil
 	}
 	drain, err := cmd.Flags().GetDuration("drain")
-	if err == nil && drain < 0 {
+	switch {
+	case err != nil:
+	case drain < 0:
 		err = usageProblem("--drain is negative", "--drain 0 cuts at once")
+	case drain > control.MaxDrain:
+		err = usageProblem(fmt.Sprintf("--drain %s is too long", drain), fmt.Sprintf("at most %s", control.MaxDrain))
 	}
 	return &drain, err
 }
@@ -94,9 +98,13 @@ func unpinCommand(u *ui) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Name = args[0]
 			out, err := control.NewClient(u.socket).Unpin(cmd.Context(), req)
-			return u.changed(out, err, func(out control.Outcome) {
+			return u.changedOne(out, err, func(out control.Outcome) {
 				for _, r := range out.Results {
-					u.printf("%s  unpinned; keeps %s as a lease\n", printable(r.Name), addrs(r.From))
+					if len(r.To) == 0 {
+						u.printf("%s  unpinned; it never had the address\n", printable(r.Name))
+						continue
+					}
+					u.printf("%s  unpinned; keeps %s as a lease\n", printable(r.Name), addrs(r.To))
 				}
 			})
 		},
@@ -130,17 +138,33 @@ func swapCommand(u *ui) *cobra.Command {
 	return cmd
 }
 
-// changed prints the outcome of a change, or its plan, and what went wrong. With
-// --json a change of one guest prints that guest's result alone.
+// oneResult is what --json prints of a change of one guest: its result, and beside it
+// what else came of the change.
+type oneResult struct {
+	control.Result
+	Rev      uint64           `json:"rev"`
+	Also     []control.Result `json:"also,omitempty"` // the others that were moved for it
+	Warnings []*ipam.Problem  `json:"warnings,omitempty"`
+}
+
+// changedOne is changed for a verb about one guest.
+func (u *ui) changedOne(out control.Outcome, err error, human func(control.Outcome)) error {
+	if !u.json || out.DryRun || len(out.Results) == 0 {
+		return u.changed(out, err, human)
+	}
+	one := oneResult{Result: out.Results[0], Rev: out.Rev, Also: out.Results[1:], Warnings: out.Warnings}
+	if jerr := u.printJSON(one); jerr != nil {
+		return jerr
+	}
+	return err
+}
+
+// changed prints the outcome of a change, or its plan, and what went wrong.
 func (u *ui) changed(out control.Outcome, err error, human func(control.Outcome)) error {
 	if err != nil && len(out.Results) == 0 {
 		return err
 	}
 	switch {
-	case u.json && !out.DryRun && len(out.Results) == 1:
-		if jerr := u.printJSON(out.Results[0]); jerr != nil {
-			return jerr
-		}
 	case u.json:
 		if jerr := u.printJSON(out); jerr != nil {
 			return jerr

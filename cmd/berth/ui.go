@@ -60,7 +60,7 @@ func (u *ui) fail(err error) {
 			line, _ := json.Marshal(struct {
 				Code    string `json:"code"`
 				Message string `json:"message"`
-				Hint    string `json:"hint,omitempty"`
+				Hint    string `json:"hint"`
 			}{p.Code, p.Error(), p.Hint})
 			fmt.Fprintf(u.err, "%s\n", line)
 			continue

@@ -63,9 +63,9 @@ func TestFailPrintsEveryKindOfError(t *testing.T) {
 			"berth: pins:3: taken\nhint: choose another\n", `{"code":"conflict","message":"pins:3: taken","hint":"choose another"}` + "\n"},
 		{"several", ipam.Problems{one, {Code: ipam.CodeFull, Text: "full"}},
 			"berth: pins:3: taken\nhint: choose another\nberth: full\n",
-			`{"code":"conflict","message":"pins:3: taken","hint":"choose another"}` + "\n" + `{"code":"full","message":"full"}` + "\n"},
+			`{"code":"conflict","message":"pins:3: taken","hint":"choose another"}` + "\n" + `{"code":"full","message":"full","hint":""}` + "\n"},
 		{"anything else", errors.New("broken\npipe"),
-			"berth: broken\\u000apipe\n", `{"code":"internal","message":"broken\npipe"}` + "\n"},
+			"berth: broken\\u000apipe\n", `{"code":"internal","message":"broken\npipe","hint":""}` + "\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -28,6 +28,7 @@ const (
 type Guest struct {
 	Name       string       `json:"name"`
 	Network    string       `json:"network"`
+	Domain     string       `json:"domain,omitempty"`
 	Pinned     []netip.Addr `json:"pinned"`
 	Leased     []netip.Addr `json:"leased"`
 	Configured []netip.Addr `json:"configured"` // really on its interface, draining ones left out
@@ -49,6 +50,9 @@ type Step struct {
 	Step string `json:"step"`
 	AtUS int64  `json:"at_us"`
 }
+
+// MaxDrain is the longest that a moved guest can keep its old address.
+const MaxDrain = 24 * time.Hour
 
 // PinRequest asks that Name has Addr.
 type PinRequest struct {
@@ -113,7 +117,7 @@ type PlannedMove struct {
 type Warning struct {
 	Code  string    `json:"code"`
 	Text  string    `json:"text"`
-	Hint  string    `json:"hint,omitempty"`
+	Hint  string    `json:"hint"`
 	Since time.Time `json:"since"`
 }
 

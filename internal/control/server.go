@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -137,10 +138,12 @@ func change[Req any](do func(context.Context, Req) (Outcome, error)) http.Handle
 	}
 }
 
+// named finds guests by name, in any case and with a domain after it or not, or by hardware address.
 func named(guests []Guest, name string) []Guest {
 	var found []Guest
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	for _, g := range guests {
-		if g.Name == name || g.MAC == name {
+		if g.Name == name || g.MAC == name || g.Domain != "" && g.Name+"."+g.Domain == name {
 			found = append(found, g)
 		}
 	}

@@ -40,6 +40,7 @@ func (d *Daemon) putInForce(ctx context.Context, cfg *config.File, first bool) (
 		d.restoreHost(ctx, before)
 		return change, err
 	}
+	d.form.Set(cfg.Log == config.LogDnsmasq)
 	if err := d.dhcp.set(ctx, cfg.Networks); err != nil && first {
 		return change, err
 	}
@@ -141,7 +142,7 @@ func (d *Daemon) Reload(ctx context.Context, dryRun bool) (control.Outcome, erro
 
 // planReload says what a reload would change.
 func (d *Daemon) planReload(ctx context.Context, cfg *config.File) (control.Outcome, error) {
-	out := control.Outcome{DryRun: true, Results: []control.Result{}}
+	out := control.Outcome{DryRun: true, Rev: d.ledger.Status().Rev, Results: []control.Result{}}
 	say := func(network, text string) {
 		out.Plan = append(out.Plan, control.PlannedMove{Network: network, Text: text})
 	}

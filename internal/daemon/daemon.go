@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -16,6 +18,7 @@ import (
 
 	"berth/internal/config"
 	"berth/internal/control"
+	"berth/internal/dhcp4/dnsmasqlog"
 	"berth/internal/dns"
 	"berth/internal/dns/resolved"
 	"berth/internal/filewatch"
@@ -35,6 +38,7 @@ type Options struct {
 	Socket  string // path of the control socket
 	Version string
 	Log     *slog.Logger // nil: silent
+	Lines   io.Writer    // where lines in dnsmasq's form go, when the configuration asks for them; nil: stderr
 }
 
 // Daemon is a running berth.
@@ -55,6 +59,7 @@ type Daemon struct {
 	dhcp       *dhcpServers
 	files      *filewatch.Watcher
 	mirror     *mirror
+	form       *dnsmasqlog.Form
 
 	takeover bool          // this start found what an earlier one had left
 	changing chan struct{} // holds a token while pins or networks are being changed
@@ -68,11 +73,15 @@ func Run(ctx context.Context, o Options) error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Lines == nil {
+		o.Lines = os.Stderr
+	}
 	if err := checkPrivilege(); err != nil {
 		return err
 	}
 	d := &Daemon{opts: o, log: o.Log, started: time.Now(), changing: make(chan struct{}, 1)}
 	d.nets.Store(&ipam.Networks{})
+	d.form = dnsmasqlog.New(o.Lines)
 	d.host = host.New(host.Options{Footprint: footprintPath(o.State), Log: o.Log})
 	cfg, err := d.loadConfig(ctx)
 	if err != nil {
@@ -141,7 +150,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.File, listener net.Listene
 // bringUp puts the configuration in force and starts the tasks. DHCP is served
 // before the guests' pins are carried out: what they ask meanwhile is answered by the new pins.
 func (d *Daemon) bringUp(ctx context.Context, tasks *errgroup.Group, cfg *config.File) error {
-	d.dhcp = newDHCPServers(ctx, d.ledger, d.index, d.log)
+	d.dhcp = newDHCPServers(ctx, d.ledger, d.index, slog.New(d.form.Wrap(d.log.Handler())))
 	tasks.Go(func() error { d.dhcp.wait(); return nil })
 	tasks.Go(func() error { return d.index.Run(ctx) })
 	if err := d.token(ctx); err != nil {

@@ -61,7 +61,7 @@ func (d *Daemon) changePins(ctx context.Context, edit func() ([]pinfile.Edit, er
 		var planned bool
 		change, planned, err = d.edit(whole, edits, o.dryRun)
 		if planned {
-			return control.Outcome{DryRun: true, Rev: change.Rev, Plan: d.planned(change), Results: []control.Result{}, Warnings: change.Problems}, nil, nil
+			return control.Outcome{DryRun: true, Rev: d.ledger.Status().Rev, Plan: d.planned(change), Results: []control.Result{}, Warnings: change.Problems}, nil, nil
 		}
 		if !errors.Is(err, pinfile.ErrChanged) || try == editTries {
 			break

@@ -150,8 +150,13 @@ func (d *Daemon) inspect(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		d.log.Warn("other networks not read", "err", err)
 	}
+	guests, err := d.Guests(ctx) // also notes since when each is as it is
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("guests not looked at", "err", err)
+	}
 	if ctx.Err() == nil {
 		d.warnings.set("others", append(ipam.Problems(obstacles), conflicts...))
+		d.warnings.set("squatters", squatters(guests))
 	}
 }
 

@@ -109,6 +109,9 @@ func (d *Daemon) lead(ctx context.Context, out *control.Outcome, o changeOptions
 // failureOf is the error of a command one of whose subjects could not be moved.
 func failureOf(out control.Outcome, subjects []subject) error {
 	for _, r := range out.Results[:min(len(subjects), len(out.Results))] {
+		if r.Error == "" && r.State == control.Drift {
+			r.Error = "its DHCP client put another address in its place"
+		}
 		if r.Error != "" {
 			return &ipam.Problem{
 				Code: ipam.CodeMove,
@@ -165,11 +168,17 @@ func (d *Daemon) awaitGuest(ctx context.Context, out control.Outcome, n *ipam.Ne
 func (d *Daemon) planned(change ledger.Change) []control.PlannedMove {
 	var plan []control.PlannedMove
 	told := make(map[ipam.Holder]bool)
+	taken := make(map[netip.Addr]bool)
+	for _, m := range change.Moves {
+		taken[m.To] = true
+	}
 	for _, m := range change.Moves {
 		told[m.Holder] = true
 		_, running := d.reconciler.Running(m.Network, m.Holder)
 		p := control.PlannedMove{Name: m.Holder.String(), Network: m.Network, From: m.From, To: m.To, Running: running, Evicted: m.Evicted}
 		switch {
+		case running && taken[m.From]:
+			p.Text = fmt.Sprintf("move %s from %s to %s (another takes the old address at once)", m.Holder, m.From, m.To)
 		case running:
 			p.Text = fmt.Sprintf("move %s from %s to %s (old address draining for %s)", m.Holder, m.From, m.To, m.Drain)
 		case m.From.IsValid():
@@ -189,9 +198,18 @@ func (d *Daemon) planned(change ledger.Change) []control.PlannedMove {
 		}
 	}
 	for _, pin := range change.Removed {
-		if !told[pin.Holder] {
-			plan = append(plan, control.PlannedMove{Name: pin.Holder.String(), From: pin.Addr, To: pin.Addr, Text: fmt.Sprintf("unpin %s; it keeps %s as a lease", pin.Holder, pin.Addr)})
+		if told[pin.Holder] {
+			continue
 		}
+		p := control.PlannedMove{Name: pin.Holder.String(), From: pin.Addr, To: pin.Addr, Text: fmt.Sprintf("unpin %s; it keeps %s as a lease", pin.Holder, pin.Addr)}
+		if n := d.networks().Containing(pin.Addr); n != nil {
+			p.Network = n.Name
+			_, p.Running = d.reconciler.Running(n.Name, pin.Holder)
+			if _, leased := d.ledger.Lease(n.Name, pin.Holder); !leased && !p.Running {
+				p.Text = fmt.Sprintf("unpin %s, which never had %s", pin.Holder, pin.Addr)
+			}
+		}
+		plan = append(plan, p)
 	}
 	return plan
 }

@@ -19,9 +19,12 @@ const defaultWait = 10 * time.Second
 // Pin implements control.Daemon. ctx bounds the waiting only: what was begun is finished.
 func (d *Daemon) Pin(ctx context.Context, req control.PinRequest) (control.Outcome, error) {
 	began := time.Now()
-	h, err := parseHolder(req.Name)
+	h, err := d.parseHolder(req.Name)
 	if err != nil {
 		return control.Outcome{}, err
+	}
+	if req.Drain != nil && (*req.Drain < 0 || *req.Drain > control.MaxDrain) {
+		return control.Outcome{}, &ipam.Problem{Code: ipam.CodeUsage, Text: fmt.Sprintf("a drain of %s is not possible", *req.Drain), Hint: fmt.Sprintf("from 0 to %s", control.MaxDrain)}
 	}
 	n, err := d.placeFor(req.Addr)
 	if err != nil {
@@ -51,7 +54,7 @@ func (d *Daemon) Pin(ctx context.Context, req control.PinRequest) (control.Outco
 // Unpin implements control.Daemon.
 func (d *Daemon) Unpin(ctx context.Context, req control.UnpinRequest) (control.Outcome, error) {
 	began := time.Now()
-	h, err := parseHolder(req.Name)
+	h, err := d.parseHolder(req.Name)
 	if err != nil {
 		return control.Outcome{}, err
 	}
@@ -74,7 +77,7 @@ func (d *Daemon) Swap(ctx context.Context, req control.SwapRequest) (control.Out
 	began := time.Now()
 	var holders [2]ipam.Holder
 	for i, name := range req.Names {
-		h, err := parseHolder(name)
+		h, err := d.parseHolder(name)
 		if err != nil {
 			return control.Outcome{}, err
 		}
@@ -105,8 +108,9 @@ func (d *Daemon) Swap(ctx context.Context, req control.SwapRequest) (control.Out
 	return out, err
 }
 
-// parseHolder reads a guest's name or hardware address.
-func parseHolder(name string) (ipam.Holder, error) {
+// parseHolder reads a guest's name, in which a network's domain may follow, or hardware address.
+func (d *Daemon) parseHolder(name string) (ipam.Holder, error) {
+	name = d.withoutDomain(name)
 	if mac, err := ipam.ParseMAC(name); err == nil {
 		return ipam.ByMAC(mac), nil
 	}
@@ -117,6 +121,25 @@ func parseHolder(name string) (ipam.Holder, error) {
 		}
 	}
 	return ipam.ByName(name), nil
+}
+
+// withoutDomain is the name without the domain of a network: cent01.lxd is cent01, unless a
+// guest is really called so.
+func (d *Daemon) withoutDomain(name string) string {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	for _, n := range d.networks() {
+		base, ok := strings.CutSuffix(name, "."+n.Domain)
+		if !ok || n.Domain == "" || base == "" {
+			continue
+		}
+		h := ipam.ByName(name)
+		_, plugged := d.index.ByName(n.Name, name)
+		_, leased := d.ledger.Lease(n.Name, h)
+		if !plugged && !leased && len(d.pinsOf(h)) == 0 {
+			return base
+		}
+	}
+	return name
 }
 
 // placeFor is the network where a guest may have the address.

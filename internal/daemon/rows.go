@@ -29,6 +29,7 @@ type facts struct {
 	view    *reconcile.View // its own NIC; nil: not plugged in, or a client behind a guest's port
 	behind  *guest.Guest    // whose port it is behind
 	client  string
+	squats  string // whose address its NIC has, in words
 	trouble error
 	now     time.Time
 }
@@ -88,6 +89,7 @@ func (d *Daemon) Guests(ctx context.Context) ([]control.Guest, error) {
 	}
 	rows := make([]control.Guest, 0, len(all))
 	for _, f := range all {
+		f.squats = d.squats(f)
 		rows = append(rows, d.row(f))
 	}
 	d.states.keep(all)
@@ -100,7 +102,7 @@ func (d *Daemon) Guests(ctx context.Context) ([]control.Guest, error) {
 // row judges what is known of one holder.
 func (d *Daemon) row(f *facts) control.Guest {
 	g := control.Guest{
-		Name: f.holder.String(), Network: f.net.Name, Client: f.client,
+		Name: f.holder.String(), Network: f.net.Name, Domain: f.net.Domain, Client: f.client,
 		Pinned: []netip.Addr{}, Leased: []netip.Addr{}, Configured: []netip.Addr{}, DNS: []netip.Addr{},
 	}
 	name := ipam.DNSName(f.holder.Guest)

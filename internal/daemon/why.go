@@ -17,7 +17,7 @@ func (d *Daemon) Why(ctx context.Context, name string) (control.Why, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return d.whyAddr(ctx, a.Unmap()), nil
 	}
-	h, err := parseHolder(name)
+	h, err := d.parseHolder(name)
 	if err != nil {
 		return control.Why{}, err
 	}
@@ -34,6 +34,11 @@ func (d *Daemon) Why(ctx context.Context, name string) (control.Why, error) {
 // whyHolder adds what is known of a holder on one network.
 func (d *Daemon) whyHolder(ctx context.Context, w *control.Why, n *ipam.Network, h ipam.Holder) {
 	f := d.factsOf(ctx, n, h)
+	if f.view != nil && f.view.Holder != h { // asked for by the hardware address of a guest with a name
+		h = f.view.Holder
+		f = d.factsOf(ctx, n, h)
+		w.Name = h.String()
+	}
 	if f.pin == nil && f.lease == nil && f.view == nil {
 		return
 	}
@@ -51,7 +56,7 @@ func (d *Daemon) whyHolder(ctx context.Context, w *control.Why, n *ipam.Network,
 		claim("lease", l.Addr, "")
 		say("%s", leaseWords(h, l))
 		if f.pin == nil && n.Range.Contains(l.Addr) {
-			say("%s came from the range %s of network %s, and stays with %s as long as it exists", l.Addr, n.Range, n.Name, h)
+			say("%s lies in the range %s of network %s, and stays with %s as long as it exists", l.Addr, n.Range, n.Name, h)
 		}
 	}
 	switch v := f.view; {
