@@ -17,7 +17,7 @@ var rooms = map[string][]string{
 	"internal/ipam": {}, // the nouns know nobody
 
 	// Files.
-	"internal/config":    {"internal/ipam"},
+	"internal/config":    {"internal/ipam", "internal/pinfile"}, // dnsmasq's hosts have the pins file's grammar
 	"internal/pinfile":   {"internal/ipam"},
 	"internal/filewatch": {"internal/ipam"},
 	"internal/leasefile": {"internal/ipam"},

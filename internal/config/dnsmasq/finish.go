@@ -1,0 +1,204 @@
+package dnsmasq
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"berth/internal/ipam"
+)
+
+const ethersFile = "/etc/ethers"
+
+// finish reads what dnsmasq reads when it is done with its configuration, and decides what only the whole
+// of it tells.
+func (r *reader) finish() {
+	r.afterwards()
+	for _, h := range r.hosts {
+		r.pin(h)
+	}
+	if r.rangeDomain != "" {
+		r.c.Domain = r.rangeDomain
+	}
+	for i, p := range r.c.Pins {
+		r.c.Pins[i] = r.localName(p)
+	}
+	for i, p := range r.c.Pins6 {
+		r.c.Pins6[i] = r.localName(p)
+	}
+	for _, o := range r.options {
+		r.c.Options = append(r.c.Options, o)
+	}
+	slices.SortFunc(r.c.Options, func(a, b ipam.Option) int { return cmp.Compare(a.Code, b.Code) })
+	r.unserveTags()
+	r.inOrder(r.problems.first)
+	r.inOrder(r.unserved.first)
+	r.c.Unserved = r.unserved.all()
+}
+
+// inOrder sorts problems by their places: the files in the order in which they were read.
+func (r *reader) inOrder(all ipam.Problems) {
+	number := make(map[string]int)
+	for i, name := range r.c.Files {
+		number[name] = i
+	}
+	slices.SortStableFunc(all, func(a, b *ipam.Problem) int {
+		return cmp.Or(cmp.Compare(number[a.Source.File], number[b.Source.File]),
+			cmp.Compare(a.Source.Line, b.Source.Line), cmp.Compare(a.Source.Col, b.Source.Col))
+	})
+}
+
+// afterwards reads the other files in dnsmasq's order, which decides who wins: the ethers file, the hosts files, of which
+// those named last come first, and then the folders that dnsmasq watches.
+func (r *reader) afterwards() {
+	files := make(map[string][]later)
+	for _, l := range slices.Backward(r.later) {
+		files[l.directive] = append(files[l.directive], l)
+	}
+	for _, l := range files["servers-file"] {
+		r.each(l, func(t text) *mistake { return r.serverLine(t) })
+	}
+	if r.c.ReadEthers {
+		r.each(later{path: ethersFile, at: r.said["read-ethers"]}, r.ether)
+	}
+	for _, l := range r.expand(files["dhcp-hostsfile"]) {
+		r.each(l, r.hostLine)
+	}
+	for _, l := range r.expand(files["dhcp-optsfile"]) {
+		r.each(l, r.optionLine)
+	}
+	for _, l := range files["dhcp-hostsdir"] {
+		r.eachIn(l, r.hostLine)
+	}
+	for _, l := range files["dhcp-optsdir"] {
+		r.eachIn(l, r.optionLine)
+	}
+}
+
+// expand puts the files of folders at the end, as dnsmasq does.
+func (r *reader) expand(all []later) []later {
+	var plain, inFolders []later
+	for _, l := range all {
+		if !r.isFolder(l.path) {
+			plain = append(plain, l)
+			continue
+		}
+		for _, file := range r.folder(l.path, l.at, everything) {
+			inFolders = append(inFolders, later{l.directive, file, l.at})
+		}
+	}
+	return append(plain, inFolders...)
+}
+
+func (r *reader) eachIn(l later, read func(text) *mistake) {
+	for _, file := range r.folder(l.path, l.at, everything) {
+		r.each(later{l.directive, file, l.at}, read)
+	}
+}
+
+func (r *reader) each(l later, read func(text) *mistake) {
+	data, bad := r.fetch(l.path, l.at)
+	if bad != nil {
+		r.problems.add(bad)
+		return
+	}
+	r.lines(l.path, data, func(t text) { r.refuse(read(t)) })
+}
+
+// hostLine is a line of a dhcp-hostsfile.
+func (r *reader) hostLine(t text) *mistake { return r.bare(t, "dhcp-host", r.host) }
+
+// optionLine is a line of a dhcp-optsfile.
+func (r *reader) optionLine(t text) *mistake {
+	return r.bare(t, "dhcp-option", func(t text) *mistake { return r.dhcpOption(t, false) })
+}
+
+// bare reads a line that is the value of a directive.
+func (r *reader) bare(t text, directive string, read func(text) *mistake) *mistake {
+	if s := split(t); s.has && strings.TrimLeft(s.name.s, "-") == directive {
+		return wrong(t, "begin the line with "+quote(s.value.plain()), "%s= belongs into the main configuration", directive)
+	}
+	return read(t)
+}
+
+// serverLine is a line of a servers-file: server= and rev-server= only.
+func (r *reader) serverLine(t text) *mistake {
+	s := split(t)
+	switch {
+	case s.name.s != "server" && s.name.s != "rev-server":
+		return wrong(s.name, "move the line into the main configuration", "%s is not understood in a servers-file", quote(s.name.plain()))
+	case !s.has:
+		return wrong(s.name, "write "+s.name.s+"=ADDRESS", "%s is not set to anything, but has to be", s.name.s)
+	case s.name.s == "server":
+		return r.server(s.value)
+	}
+	return r.reverseServer(s.value)
+}
+
+// ether reads a line of ethers(5): a hardware address, and a name or an IPv4 address.
+func (r *reader) ether(t text) *mistake {
+	macText, who, ok := t.cut(' ')
+	if t.s[0] == '+' {
+		return nil // a reference to NIS
+	}
+	if !ok {
+		return wrong(t, "write it like 00:16:3e:01:02:03 cent01", "the line lacks a name or an address")
+	}
+	hw, bad := readHardware(macText)
+	if bad != nil {
+		return bad
+	}
+	if len(hw.octets) != len(ipam.MAC{}) || hw.wildcards > 0 {
+		return wrong(macText, hardwareHint, "%s is no Ethernet address", quote(macText.plain()))
+	}
+	h := host{at: r.in(t.col()), macs: []hardware{hw}}
+	if strings.Trim(who.s, ".0123456789") == "" {
+		addr, ok := parseAddr(who.s)
+		if !ok {
+			return wrong(who, "write four numbers of at most 255, like 10.64.177.101", "%s is no IPv4 address", quote(who.plain()))
+		}
+		h.addr, h.addrAt = addr, r.in(who.col())
+	} else if h.name, bad = parseName(who, "host name"); bad != nil {
+		return bad
+	}
+	r.addEther(h, hw)
+	return nil
+}
+
+// addEther gives the hardware address to the host that has the name or the address already, or the address to
+// the one that has the hardware address and nothing else.
+func (r *reader) addEther(h host, hw hardware) {
+	for i := range r.hosts {
+		known := &r.hosts[i]
+		if h.addr.IsValid() && known.addr == h.addr || h.name != "" && known.name == h.name {
+			known.macs = []hardware{hw}
+			return
+		}
+	}
+	for i := range r.hosts {
+		known := &r.hosts[i]
+		if len(known.macs) != 1 || known.macs[0].wildcards > 0 || string(known.macs[0].octets) != string(hw.octets) {
+			continue
+		}
+		if h.addr.IsValid() {
+			known.addr, known.addrAt = h.addr, h.addrAt
+		} else {
+			known.name = h.name
+		}
+		return
+	}
+	r.hosts = append(r.hosts, h)
+}
+
+// inHostsFiles is the IPv4 address that a hosts file gives to a name, and where: a dhcp-host without an address gets it.
+func (r *reader) inHostsFiles(name string) (netip.Addr, ipam.Source) {
+	if name == "" {
+		return netip.Addr{}, ipam.Source{}
+	}
+	if r.known4 == nil {
+		r.readHostsFiles()
+	}
+	found := r.known4[name]
+	return found.addr, found.at
+}

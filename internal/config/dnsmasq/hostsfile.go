@@ -1,0 +1,55 @@
+package dnsmasq
+
+import (
+	"slices"
+	"strings"
+
+	"berth/internal/ipam"
+)
+
+const hostsFile = "/etc/hosts"
+
+// readHostsFiles notes the first IPv4 address of each name in the files in the style of hosts(5). What is wrong
+// in them is for whoever answers DNS from them to say.
+func (r *reader) readHostsFiles() {
+	r.known4 = make(map[string]placedAddr)
+	files := slices.Clone(r.c.HostsFiles)
+	if !r.c.NoHosts {
+		files = append([]string{hostsFile}, files...)
+	}
+	for _, name := range files {
+		if !r.isFolder(name) {
+			r.readHostsFile(name)
+			continue
+		}
+		for _, file := range r.folder(name, ipam.Source{File: name}, everything) {
+			r.readHostsFile(file)
+		}
+	}
+}
+
+func (r *reader) readHostsFile(name string) {
+	data, bad := r.fetch(name, ipam.Source{File: name})
+	if bad != nil {
+		return
+	}
+	number := 0
+	for line := range strings.Lines(string(data)) {
+		number++
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		addr, ok := parseAddr(fields[0])
+		if !ok || !addr.Is4() || addr.IsLoopback() {
+			continue
+		}
+		for _, n := range fields[1:] {
+			n = strings.ToLower(strings.TrimSuffix(n, "."))
+			if _, ok := r.known4[n]; !ok {
+				r.known4[n] = placedAddr{addr, ipam.Source{File: name, Line: number, Col: 1}}
+			}
+		}
+	}
+}

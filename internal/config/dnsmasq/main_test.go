@@ -1,0 +1,9 @@
+package dnsmasq_test
+
+import (
+	"testing"
+
+	"berth/internal/netnstest"
+)
+
+func TestMain(m *testing.M) { netnstest.Main(m) }
