@@ -103,8 +103,9 @@ func TestDrainEndsByTheKernelsTimer(t *testing.T) {
 	g := plug(t, "web", `addr add 10.9.0.5/24 dev eth0
 		route add default via 10.9.0.1 dev eth0`)
 	do(t, request(t, g, "10.9.0.5", "10.9.0.77", 300*time.Millisecond))
-	if out := g.Run(t, "ip", "-4", "addr", "show", "to", "10.9.0.5/32"); !strings.Contains(out, "deprecated") {
-		t.Errorf("the old address is not deprecated:\n%s", out)
+	out := g.Run(t, "ip", "-4", "addr", "show", "to", "10.9.0.5/32")
+	if !strings.Contains(out, "deprecated") || !strings.Contains(out, " eth0:old\n") {
+		t.Errorf("the old address is not deprecated, or not labelled:\n%s", out)
 	}
 	eventually(t, "the old address goes", func() bool { return addrs(t, g) == "10.9.0.77/24" })
 	g.Run(t, "ping", "-c1", "-W2", "10.9.0.1")
