@@ -27,7 +27,7 @@ down" takes them away.`,
 				return usageProblem("--log-level "+level+" is no level", "--log-level debug, info, warn or error")
 			}
 			opts.Log = slog.New(slog.NewTextHandler(u.err, &slog.HandlerOptions{Level: lvl, ReplaceAttr: underJournal()}))
-			opts.Socket, opts.Version = u.socket, versionString()
+			opts.Socket, opts.Version, opts.Lines = u.socket, versionString(), u.err
 			return daemon.Run(cmd.Context(), opts)
 		},
 	}

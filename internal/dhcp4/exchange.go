@@ -15,6 +15,7 @@ type exchange struct {
 	who   who
 	decision
 	reply reply
+	name  string // of the client in DNS, by now
 	out   [frameSize]byte
 }
 
@@ -64,8 +65,13 @@ func (p *port) decide(ctx context.Context, x *exchange, n int) bool {
 	}
 	x.who = who{client: p.last, own: q.hardware == src.NIC, lastNAK: p.naks.of(q.hardware)}
 	x.decision = answer(q, x.who, net, s.book, q.received)
-	s.debug(ctx, p, note{text: "received", kind: q.kind, mac: q.hardware, addr: q.claimed()})
-	if x.effect == keep && x.decision.reply == silence {
+	ignored := x.effect == keep && x.decision.reply == silence
+	told := note{text: "received", kind: q.kind, mac: q.hardware, addr: q.claimed()}
+	if ignored {
+		told.why = x.why
+	}
+	s.debug(ctx, p, told)
+	if ignored {
 		s.debug(ctx, p, note{text: x.why, kind: q.kind, mac: q.hardware, addr: q.claimed()})
 		return false
 	}
@@ -92,6 +98,7 @@ func (p *port) finish(ctx context.Context, x *exchange) {
 	if d := x.delay - p.s.opts.Now().Sub(x.query.received); d > 0 && !sleep(ctx, d) {
 		return
 	}
+	x.name = e.Name
 	x.reply.compose(&x.query, net, &x.decision, e, lease)
 	if x.decision.reply == ack && x.query.wantsNonce() {
 		x.reply.putNonce(p.s.opts.Secret, x.who.client.Holder, x.query.received)
@@ -125,12 +132,27 @@ func (p *port) send(ctx context.Context, x *exchange, net *ipam.Network) {
 			return
 		}
 	}
-	s.debug(ctx, p, note{text: "sent", kind: x.decision.reply, mac: c.MAC, addr: x.reply.yours})
+	s.debug(ctx, p, x.sent())
 }
 
-// claimed is the address that a request is about.
+// sent is what is worth knowing about the reply.
+func (x *exchange) sent() note {
+	n := note{text: "sent", kind: x.decision.reply, mac: x.who.client.MAC, addr: x.reply.yours}
+	switch {
+	case n.kind == nak:
+		n.addr, n.why = x.query.claimed(), x.why
+	case n.kind == ack && !n.addr.IsValid():
+		n.addr = x.reply.client // RFC 2131 §4.3.5: the answer to an INFORM gives no address
+	}
+	if n.kind == ack {
+		n.name = x.name
+	}
+	return n
+}
+
+// claimed is the address that a request is about. What a DISCOVER has in ciaddr is about nothing.
 func (q *query) claimed() netip.Addr {
-	if q.requested.IsValid() {
+	if q.requested.IsValid() || q.kind == discover {
 		return q.requested
 	}
 	return q.client
@@ -177,6 +199,8 @@ type note struct {
 	kind messageType
 	mac  ipam.MAC
 	addr netip.Addr
+	name string
+	why  string // that of an answer which says no, or of none
 	err  error
 }
 
@@ -194,6 +218,12 @@ func (s *Server) debug(ctx context.Context, p *port, n note) {
 	}
 	if n.addr.IsValid() {
 		attrs = append(attrs, slog.String("addr", n.addr.String()))
+	}
+	if n.name != "" {
+		attrs = append(attrs, slog.String("name", n.name))
+	}
+	if n.why != "" {
+		attrs = append(attrs, slog.String("err", n.why))
 	}
 	if n.err != nil {
 		attrs = append(attrs, slog.Any("err", n.err))
