@@ -141,6 +141,11 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		case len(args) > len(names):
 			return &usageError{text: "too many arguments: " + strings.Join(args[len(names):], " "), hint: cmd.UseLine()}
 		}
+		for i, a := range args {
+			if a == "" {
+				return &usageError{text: names[i] + " is empty", hint: cmd.UseLine()}
+			}
+		}
 		return nil
 	}
 }

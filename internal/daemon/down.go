@@ -7,6 +7,7 @@ import (
 
 	"berth/internal/control"
 	"berth/internal/dns/resolved"
+	"berth/internal/firewall"
 	"berth/internal/host"
 	"berth/internal/ipam"
 )
@@ -35,6 +36,16 @@ func Down(ctx context.Context, o DownOptions) ([]string, error) {
 	path := footprintPath(o.State)
 	footprint, err := host.ReadFootprint(path)
 	if err != nil {
+		return nil, err
+	}
+	if footprint.IsZero() {
+		present, err := firewall.Present(ctx, firewall.Table)
+		if err == nil && present {
+			err = &ipam.Problem{
+				Code: ipam.CodeHost, Text: fmt.Sprintf("berth put things on this host (table inet %s is there), but their record is not in %s", firewall.Table, o.State),
+				Hint: "name the daemon's state directory: berth down --state DIR; or start the daemon once, which makes a record of what is there",
+			}
+		}
 		return nil, err
 	}
 	done, err := host.Down(ctx, path, o.DryRun)

@@ -62,6 +62,8 @@ func takenProblem(bridge string, owners []owner, cause error) *ipam.Problem {
 		p.Text += fmt.Sprintf(", or %s (process %d)", also.comm, also.pid)
 	}
 	switch {
+	case len(owners) > 1: // not all of them need be in the way: a socket may be bound to another interface
+		p.Hint = "see which serves " + bridge + ": ss -ulnp 'sport = 67'; then stop that one"
 	case o.comm == "berth":
 		p.Hint = "another berth serves already: berth status"
 	case o.unit != "":

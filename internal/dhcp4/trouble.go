@@ -158,7 +158,7 @@ func (p *port) problem(c complaint, who ipam.Client, net *ipam.Network, err erro
 		}
 	case complainDeclines:
 		return &ipam.Problem{
-			Code: ipam.CodeConflict, Hint: "somebody may use addresses of the range that are not his: berth doctor",
+			Code: ipam.CodeConflict, Hint: "somebody may use addresses of the range that are not his: berth ls shows who is static",
 			Text: fmt.Sprintf("port %s: %s declines one address after the other; no more are taken out of use for it", p.name, who.Holder),
 		}
 	case complainPlace:

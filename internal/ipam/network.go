@@ -63,6 +63,7 @@ type Network struct {
 	LeaseTime     time.Duration
 	Drain         time.Duration // how long a moved guest keeps its old address too
 	NAT           bool
+	NoAccept      bool             // no rule lets guests through the host's own filter: somebody else sees to it
 	Domain        string           // lower-case, no dots at the ends
 	Upstream      []netip.AddrPort // nil: the host's own resolvers
 	TrustHostname bool
@@ -91,7 +92,7 @@ func (n *Network) Hosts() Range {
 // Refuse says why no guest may have a on this network, or nil when one may.
 func (n *Network) Refuse(a netip.Addr) *Problem {
 	problem := func(code, format string, args ...any) *Problem {
-		return &Problem{Code: code, Text: fmt.Sprintf(format, args...), Hint: fmt.Sprintf("choose one of %s", n.Hosts())}
+		return &Problem{Code: code, Text: fmt.Sprintf(format, args...), Hint: fmt.Sprintf("choose another of %s; %s is the gateway", n.Hosts(), n.Gateway)}
 	}
 	switch {
 	case !n.Subnet.Contains(a):

@@ -40,13 +40,16 @@ type Reconciler struct {
 	log    *slog.Logger
 	nets   func() ipam.Networks
 
-	changing sync.Mutex // held while guests are being moved
-	settling chan settleJob
+	changing sync.Mutex     // held while guests are being moved
+	queue    chan clientKey // of whom to tell
 	checks   rechecks
 
 	mu      sync.Mutex
 	trouble map[key]*trouble // what could not be moved, and when to try again
 	clients map[clientKey]string
+	telling map[clientKey]*settling
+
+	answered map[clientKey]time.Time // when its client was last answered after it was told
 }
 
 // key is a holder on a network.
@@ -59,7 +62,9 @@ type key struct {
 func New(l Ledger, g Guests, nets func() ipam.Networks, log *slog.Logger) *Reconciler {
 	return &Reconciler{
 		ledger: l, guests: g, nets: nets, log: log,
-		settling: make(chan settleJob, 1024),
+		queue:    make(chan clientKey, 1024),
+		telling:  make(map[clientKey]*settling),
+		answered: make(map[clientKey]time.Time),
 		checks:   rechecks{wake: make(chan struct{}, 1)},
 		trouble:  make(map[key]*trouble),
 		clients:  make(map[clientKey]string),
@@ -121,5 +126,10 @@ func (r *Reconciler) forget(g guest.Guest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.clients, clientKey{g.Namespace.Inode, g.NIC})
+	delete(r.answered, clientKey{g.Namespace.Inode, g.NIC})
 	delete(r.trouble, key{g.Bridge, HolderOf(g)})
+	if s := r.telling[clientKey{g.Namespace.Inode, g.NIC}]; s != nil && s.cancel != nil {
+		s.cancel()
+		delete(r.telling, clientKey{g.Namespace.Inode, g.NIC})
+	}
 }

@@ -64,6 +64,47 @@ func TestBadConfigurationIsRefusedWithAHint(t *testing.T) {
 	}
 }
 
+// TestFailedStartLeavesAnEarlierBerthsWork loses the record of what an earlier berth put there, and then can not start.
+func TestFailedStartLeavesAnEarlierBerthsWork(t *testing.T) {
+	netnstest.RequirePrograms(t, "dnsmasq", "nft")
+	s := serve(t, baseConfig, "")
+	b := addBox(t, "cent01", "")
+	s.awaitState("cent01", control.Dynamic)
+	state := func() string { return netnstest.Run(t, "nft", "list", "ruleset") + netnstest.Run(t, "bridge", "link") }
+	before := state()
+	for name, with := range map[string][]string{
+		"beside the running one": {"--state", s.dir + "/other", "--socket", s.dir + "/othersock"},
+		"in its place":           {"--state", s.dir + "/other", "--socket", s.socket},
+	} {
+		if name == "in its place" {
+			s.stop()
+			startDnsmasq(t, "--port=0", "--interface="+bridge, "--dhcp-range=10.64.177.200,10.64.177.220")
+		}
+		out, err := s.run(append([]string{"serve", "--config", s.config, "--pins", s.pins}, with...)...)
+		if err == nil || !strings.Contains(out, "port 67") {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
+		if after := state(); after != before {
+			t.Errorf("%s: it took away\n%s\nleaving\n%s", name, before, after)
+		}
+		if !b.ping(gateway) {
+			t.Errorf("%s: the guest is cut off", name)
+		}
+	}
+	if out, err := s.run("down", "--state", s.dir+"/nowhere"); err == nil || !strings.Contains(out, "hint: ") {
+		t.Errorf("down without the record: %v, %s", err, out)
+	}
+}
+
+func TestServeLeavesAFileThatIsNoSocket(t *testing.T) {
+	s := prepare(t, baseConfig, "")
+	write(t, s.socket, "precious")
+	out, err := s.run("serve", "--config", s.config, "--pins", s.pins, "--state", s.dir+"/state", "--socket", s.socket)
+	if err == nil || !strings.Contains(out, "is no socket") || read(t, s.socket) != "precious" {
+		t.Errorf("serve: %v, %s", err, out)
+	}
+}
+
 func TestPort53TakenLeavesDHCPAtWork(t *testing.T) {
 	netnstest.Require(t, "dnsmasq", "ip")
 	netnstest.Bridge(t, "br0", "10.64.177.1/24")

@@ -16,7 +16,11 @@ import (
 // udhcpcScript is the gist of Debian's /etc/udhcpc/default.script.
 const udhcpcScript = `#!/bin/sh
 case "$1" in
-deconfig) ip -4 addr flush dev "$interface"; ip link set "$interface" up ;;
+deconfig)
+	if ip -4 addr show dev "$interface" | grep -q inet; then echo lost >>"$EVENTS"; fi
+	ip -4 addr flush dev "$interface"
+	ip link set "$interface" up
+	;;
 bound|renew)
 	busybox ifconfig "$interface" "$ip" netmask "$subnet" broadcast "${broadcast:-+}"
 	if [ -n "$router" ]; then

@@ -58,6 +58,67 @@ func TestRunningGuestTakesItsPinAtOnce(t *testing.T) {
 	}
 }
 
+// TestQuickMoves changes a pin again while the client still asks about the change before.
+func TestQuickMoves(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	b := addBox(t, "cent01", "")
+	s.awaitState("cent01", control.Dynamic)
+	c := control.NewClient(s.socket)
+	for i := range 12 {
+		if _, err := c.Pin(t.Context(), control.PinRequest{Name: "cent01", Addr: mustAddr(fmt.Sprintf("10.64.177.%d", 101+i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.awaitState("cent01", control.Settled)
+	if have := b.addresses(t); !slices.Contains(have, "10.64.177.112/24") {
+		t.Errorf("addresses %v", have)
+	}
+	if slices.Contains(b.told(), "lost") || slices.Contains(b.told(), "nak") {
+		t.Errorf("the client lost its address: %v", b.told())
+	}
+}
+
+// TestDrainingAddressIsGivenUp pins an address that another guest has just left.
+func TestDrainingAddressIsGivenUp(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	a, b := addBox(t, "cent01", ""), addBox(t, "cent02", "")
+	old := s.awaitState("cent01", control.Dynamic).Configured[0].String()
+	s.awaitState("cent02", control.Dynamic)
+	s.must("pin", "cent01", "10.64.177.101", "--wait", "settled")
+	s.must("pin", "cent02", old, "--wait", "settled")
+	if have := a.addresses(t); !slices.Equal(have, []string{"10.64.177.101/24"}) {
+		t.Errorf("cent01 has %v: two guests answer at %s", have, old)
+	}
+	if have := b.addresses(t); !slices.Contains(have, old+"/24") {
+		t.Errorf("cent02 has %v, want %s", have, old)
+	}
+}
+
+func TestSquattersAreNamed(t *testing.T) {
+	s := serve(t, baseConfig, "web,10.64.177.50\n")
+	addBox(t, "web", "")
+	s.awaitState("web", control.Settled)
+	g := netnstest.AddGuest(t, bridge, "thief", "")
+	g.Run(t, "ip", "addr", "add", "10.64.177.50/24", "dev", "eth0")
+	g.Run(t, "ip", "addr", "add", "10.64.177.1/24", "dev", "eth0")
+	s.await("the thief to be seen", func() bool { return s.guest("thief").State == control.Drift })
+	if note := s.guest("thief").Note; !strings.Contains(note, "10.64.177.50, which is pinned to web") {
+		t.Errorf("note %q", note)
+	}
+	s.await("the warning", func() bool { return strings.Contains(s.must("status"), "thief (port vthief of br0) uses 10.64.177.50") })
+}
+
+func TestUnpinOfAMereNameLeavesNothing(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	s.must("pin", "ghost", "10.64.177.60")
+	if out := s.must("unpin", "ghost"); !strings.Contains(out, "never had") {
+		t.Errorf("unpin printed %q", out)
+	}
+	if g := s.guest("ghost"); g.Name != "" {
+		t.Errorf("a row is left: %+v", g)
+	}
+}
+
 func TestDrainEnds(t *testing.T) {
 	s := serve(t, baseConfig, "")
 	b := addBox(t, "cent01", "")
