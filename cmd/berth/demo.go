@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -18,12 +20,19 @@ served by this very program, three guests with a DHCP client, a pin, a swap and 
 saved pins file. It needs root, or a kernel that allows ordinary users namespaces.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if u.json {
+				return usageProblem("demo tells a story, not JSON", "berth demo")
+			}
 			self, err := os.Executable()
 			if err != nil {
 				return fmt.Errorf("find this program: %w", err)
 			}
 			if demo.Inside() {
-				return demo.Run(cmd.Context(), demo.Options{Out: u.out, Self: self, Colour: u.colour})
+				err := demo.Run(cmd.Context(), demo.Options{Out: u.out, Self: self, Colour: u.colour})
+				if errors.Is(err, context.Canceled) {
+					return errSilent // ^C: whoever typed it knows
+				}
+				return err
 			}
 			args := os.Args[1:]
 			code, err := demo.Enter(cmd.Context(), self, args, u.out, u.err)

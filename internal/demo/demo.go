@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"berth/internal/control"
@@ -77,6 +78,9 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	for _, act := range []func(context.Context) error{p.boot, p.pin, p.swap, p.edit, p.end} {
 		if err := act(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return err
 		}
 	}
@@ -192,11 +196,22 @@ func (p *play) pin(ctx context.Context) error {
 // swap exchanges the addresses of two pinned guests in one step.
 func (p *play) swap(ctx context.Context) error {
 	p.head("Two guests swap their addresses in one step.")
-	for name, addr := range map[string]string{"blue": "10.64.177.50", "green": "10.64.177.51"} {
-		if _, err := p.client.Pin(ctx, control.PinRequest{Name: name, Addr: netip.MustParseAddr(addr)}); err != nil {
+	before := make(map[string]string)
+	for i, name := range []string{"blue", "green"} {
+		addr := netip.MustParseAddr("10.64.177.50")
+		if i == 1 {
+			addr = addr.Next()
+		}
+		p.command("berth pin %s %s", name, addr)
+		out, err := p.client.Pin(ctx, control.PinRequest{Name: name, Addr: addr})
+		if err != nil {
 			return err
 		}
+		p.results(out)
 		if err := p.settled(ctx, name); err != nil {
+			return err
+		}
+		if before[name], err = p.resolve(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -211,7 +226,7 @@ func (p *play) swap(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.say("%s.demo in DNS: %s", name, addr)
+		p.say("%s.demo in DNS: %s before, %s now", name, before[name], p.paint(32, addr))
 	}
 	for _, name := range []string{"blue", "green"} {
 		if err := p.settled(ctx, name); err != nil {
@@ -225,9 +240,17 @@ func (p *play) swap(ctx context.Context) error {
 func (p *play) edit(ctx context.Context) error {
 	p.head("Or save the pins file with any editor.")
 	p.command("sed -i s/10.64.177.101/10.64.177.200/ %s", p.pins)
+	before, err := p.resolve(ctx, "web")
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(p.pins)
+	if err != nil {
+		return fmt.Errorf("pins file: %w", err)
+	}
 	saved := time.Now()
-	if out, err := exec.CommandContext(ctx, "sed", "-i", "s/10.64.177.101/10.64.177.200/", p.pins).CombinedOutput(); err != nil {
-		return fmt.Errorf("sed: %w: %s", err, out)
+	if err := save(p.pins, strings.ReplaceAll(string(text), "10.64.177.101", "10.64.177.200")); err != nil {
+		return err
 	}
 	if err := p.answers(ctx, netip.MustParseAddr("10.64.177.200")); err != nil {
 		return err
@@ -237,8 +260,20 @@ func (p *play) edit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.say("web answers at %s after %s, sed's own start included; DNS says %s", p.paint(32, "10.64.177.200"), p.millis(took), addr)
+	p.say("web answers at %s %s after the file was saved", p.paint(32, "10.64.177.200"), p.millis(took))
+	p.say("web.demo in DNS: %s before, %s now", before, p.paint(32, addr))
 	return p.settled(ctx, "web")
+}
+
+// save replaces a file as sed -i and most editors do.
+func save(path, text string) error {
+	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
+		return fmt.Errorf("save the pins file: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("save the pins file: %w", err)
+	}
+	return nil
 }
 
 // end shows the state as berth ls would, and what to type next.
