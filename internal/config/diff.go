@@ -42,6 +42,7 @@ func settings(before, after *ipam.Network) []string {
 		{"dhcp-range", before.Range.String(), after.Range.String()},
 		{"lease-time", formatDuration(before.LeaseTime), formatDuration(after.LeaseTime)},
 		{"nat", strconv.FormatBool(before.NAT), strconv.FormatBool(after.NAT)},
+		{"firewall", strconv.FormatBool(!before.NoAccept), strconv.FormatBool(!after.NoAccept)},
 		{"domain", orNone(before.Domain), orNone(after.Domain)},
 		{"upstream", resolvers(before.Upstream), resolvers(after.Upstream)},
 		{"drain", formatDuration(before.Drain), formatDuration(after.Drain)},

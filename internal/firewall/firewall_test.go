@@ -31,10 +31,13 @@ func network(bridge, subnet string, nat bool) *ipam.Network {
 }
 
 func golden() map[string]firewall.Spec {
+	quiet := network("quiet", "10.64.179.0/24", true)
+	quiet.NoAccept = true
 	return map[string]firewall.Spec{
 		"none":     firewall.Wanted(nil),
 		"one":      firewall.Wanted(ipam.Networks{network("lxdbr0", "10.64.177.0/24", true)}),
 		"without":  firewall.Wanted(ipam.Networks{network("lxdbr0", "10.64.177.0/24", false)}),
+		"noaccept": firewall.Wanted(ipam.Networks{network("lxdbr0", "10.64.177.0/24", true), quiet}),
 		"adjacent": firewall.Wanted(ipam.Networks{network("web.10", "10.64.177.0/24", true), network("db", "10.64.178.0/23", true), network("odd", "172.16.4.16/28", true), network("wide", "100.64.0.0/10", false)}),
 		"edge":     firewall.Wanted(ipam.Networks{network("last", "255.255.255.0/24", true), network("wide", "10.0.0.0/8", true), network("half", "128.0.0.0/1", true)}),
 	}

@@ -37,10 +37,12 @@ func (s Spec) ruleset() ruleset {
 	subnets := set{Set: nftables.Set{Name: "subnets", KeyType: nftables.TypeIPAddr, Interval: true}}
 	var masquerade [][]expr.Any
 	for _, n := range s.Networks {
-		bridges.add(ifname(n.Bridge))
-		gateways.add(append(ifname(n.Bridge), n.Gateway.AsSlice()...))
-		gateways.add(append(ifname("lo"), n.Gateway.AsSlice()...))
-		addresses.add(n.Gateway.AsSlice())
+		if !n.NoAccept {
+			bridges.add(ifname(n.Bridge))
+			gateways.add(append(ifname(n.Bridge), n.Gateway.AsSlice()...))
+			gateways.add(append(ifname("lo"), n.Gateway.AsSlice()...))
+			addresses.add(n.Gateway.AsSlice())
+		}
 		subnets.add(n.Subnet.Addr().AsSlice())
 		if end, ok := after(n.Subnet); ok {
 			subnets.elements = append(subnets.elements, nftables.SetElement{Key: end, IntervalEnd: true})

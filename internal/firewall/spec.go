@@ -15,17 +15,18 @@ type Spec struct{ Networks []Network }
 
 // Network is one bridge as the firewall sees it.
 type Network struct {
-	Bridge  string
-	Gateway netip.Addr   // where guests find the name server
-	Subnet  netip.Prefix // IPv4, masked
-	NAT     bool         // guests leave with the address of the interface they leave through
+	Bridge   string
+	Gateway  netip.Addr   // where guests find the name server
+	Subnet   netip.Prefix // IPv4, masked
+	NAT      bool         // guests leave with the address of the interface they leave through
+	NoAccept bool         // input and forward have no rule for it
 }
 
 // Wanted derives the table from the networks.
 func Wanted(nets ipam.Networks) Spec {
 	var s Spec
 	for _, n := range nets {
-		s.Networks = append(s.Networks, Network{n.Name, n.Gateway, n.Subnet, n.NAT})
+		s.Networks = append(s.Networks, Network{n.Name, n.Gateway, n.Subnet, n.NAT, n.NoAccept})
 	}
 	slices.SortFunc(s.Networks, func(a, b Network) int { return cmp.Compare(a.Bridge, b.Bridge) })
 	return s
@@ -40,14 +41,18 @@ func Wanted(nets ipam.Networks) Spec {
 //	             another table: see Obstacles
 //	postrouting  what leaves a network is masqueraded, but not what stays on its bridge (which comes
 //	             by here when bridge-nf-call-iptables is 1) nor what goes to another of berth's networks
+//
+// A network with NoAccept is in the last one alone.
 func (s Spec) String() string {
 	var bridges, gateways, addresses, subnets, masquerade []string
 	for _, n := range s.Networks {
-		bridges = append(bridges, fmt.Sprintf("%q", n.Bridge))
-		for _, from := range []string{n.Bridge, "lo"} {
-			gateways = append(gateways, fmt.Sprintf("%q . %s", from, n.Gateway))
+		if !n.NoAccept {
+			bridges = append(bridges, fmt.Sprintf("%q", n.Bridge))
+			for _, from := range []string{n.Bridge, "lo"} {
+				gateways = append(gateways, fmt.Sprintf("%q . %s", from, n.Gateway))
+			}
+			addresses = append(addresses, n.Gateway.String())
 		}
-		addresses = append(addresses, n.Gateway.String())
 		subnets = append(subnets, n.Subnet.String())
 		if n.NAT {
 			masquerade = append(masquerade, fmt.Sprintf("\t\toifname != %q ip saddr %s ip daddr != @subnets masquerade\n", n.Bridge, n.Subnet))
