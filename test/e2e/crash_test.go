@@ -19,7 +19,7 @@ import (
 // wideConfig has room for thousands of clients.
 const wideConfig = `[network.br0]
 ipv4 = "10.64.0.1/16"
-dhcp-range = "10.64.0.10-10.64.99.254"
+dhcp-range = "10.64.0.10-10.64.119.254"
 lease-time = "1h"
 domain = "lxd"
 upstream = []
@@ -40,16 +40,18 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	g := netnstest.AddGuest(t, bridge, "storm", "02:00:00:00:ff:ff")
 	crowd := newStorm(t, g)
 	p := &promises{pinned: make(map[string]netip.Addr), pending: make(map[string]netip.Addr)}
-	const kills, clients = 50, 1000
+	const kills, clients, newcomers = 50, 1000, 400 // of the clients, each round
+	var loaded time.Duration
 	var leases, pins atomic.Int64
 	rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	for round := range kills {
 		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
 		var wg sync.WaitGroup
 		for w := range 16 {
 			wg.Go(func() {
 				for i := w; ctx.Err() == nil; i = (i + 16) % clients {
-					if err := crowd.lease(ctx, macOfClient(i)); err == nil {
+					if err := crowd.lease(ctx, macOfClient(round*newcomers+i)); err == nil {
 						leases.Add(1)
 					} else if ctx.Err() == nil {
 						t.Errorf("lease: %v", err)
@@ -64,6 +66,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 		case <-t.Context().Done():
 		}
 		s.kill()
+		loaded += time.Since(began)
 		cancel()
 		wg.Wait()
 		s.start()
@@ -72,9 +75,12 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("%d leases and %d pins acknowledged over %d kills", leases.Load(), pins.Load(), kills)
-	if leases.Load() < 1000 || pins.Load() < 100 {
-		t.Errorf("only %d leases and %d pins: no real load", leases.Load(), pins.Load())
+	crowd.mu.Lock()
+	defer crowd.mu.Unlock()
+	t.Logf("%d leases (%d clients) and %d pins acknowledged over %d kills: %.0f and %.0f a second", leases.Load(), len(crowd.acked), pins.Load(),
+		kills, float64(leases.Load())/loaded.Seconds(), float64(pins.Load())/loaded.Seconds())
+	if len(crowd.acked) < kills*newcomers/2 || pins.Load() < 10*kills {
+		t.Errorf("only %d clients and %d pins: no real load", len(crowd.acked), pins.Load())
 	}
 }
 
@@ -85,11 +91,11 @@ func macOfClient(i int) net.HardwareAddr {
 // pinAway sets pins, about 100 a second, until ctx ends or the daemon is gone.
 func (p *promises) pinAway(ctx context.Context, socket string, round int, done *atomic.Int64) {
 	c := control.NewClient(socket)
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(7 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("g%d", i%40)
-		addr := netip.AddrFrom4([4]byte{10, 64, byte(120 + (round*7+i)%100), byte(1 + i%40)})
+		addr := netip.AddrFrom4([4]byte{10, 64, byte(130 + (round*7+i)%100), byte(1 + i%40)})
 		p.mu.Lock()
 		p.pending[name] = addr
 		p.mu.Unlock()
