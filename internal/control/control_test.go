@@ -55,6 +55,11 @@ func (f *fake) Reload(_ context.Context, dry bool) (control.Outcome, error) {
 	return f.outcome, f.err
 }
 
+func (f *fake) Import(_ context.Context, r control.ImportRequest) (control.Import, error) {
+	f.asked = r
+	return control.Import{DryRun: r.DryRun, Same: len(r.Files), Imported: []control.ImportedLease{}}, f.err
+}
+
 // start serves f on a socket of its own and gives a client of it.
 func start(t *testing.T, f *fake) *control.Client {
 	t.Helper()
@@ -255,5 +260,24 @@ func TestShapesAreTheContract(t *testing.T) {
 				t.Errorf("%T lacks %s: %s", tt.v, k, have)
 			}
 		}
+	}
+}
+
+// TestImport sends a lease file that is larger than any other request may be.
+func TestImport(t *testing.T) {
+	f := &fake{}
+	c := start(t, f)
+	req := control.ImportRequest{DryRun: true, Files: []control.LeaseFile{{Path: "/var/lib/misc/dnsmasq.leases", Text: strings.Repeat("0 02:00:00:00:00:01 10.0.0.9 * *\n", 60_000)}}}
+	done, err := c.Import(t.Context(), req)
+	if err != nil || !done.DryRun || done.Same != 1 {
+		t.Errorf("got %+v, %v", done, err)
+	}
+	if diff := cmp.Diff(req, f.asked); diff != "" {
+		t.Errorf("asked (-sent +heard):\n%s", diff)
+	}
+	f.err = &ipam.Problem{Code: ipam.CodeUsage, Text: "no lease file was given", Hint: "berth import dnsmasq --leases FILE"}
+	var problems ipam.Problems
+	if _, err := c.Import(t.Context(), control.ImportRequest{}); !errors.As(err, &problems) || problems[0].Hint == "" {
+		t.Errorf("got %v", err)
 	}
 }
