@@ -38,7 +38,8 @@ func importCommand(u *ui) *cobra.Command {
 its leases berth's: each guest has the address it had, until the same time. Stop that
 dnsmasq first. What is not taken over is listed with line and reason: addresses
 outside the networks, and those that are pinned to, or leased by, somebody else.
-To do it twice does no harm.
+To do it twice does no harm. With --dry-run it also lists what the configuration
+of the old service says and berth does not honour.
 
 Without --leases the file is looked for where the old service kept it, for every
 network: ` + importSources()[1].leases + `, ` + importSources()[2].leases + `,
@@ -51,6 +52,7 @@ network: ` + importSources()[1].leases + `, ` + importSources()[2].leases + `,
 			if err != nil {
 				return err
 			}
+			req.Source = source.name
 			client := control.NewClient(u.socket)
 			isNamed := len(paths) > 0
 			if !isNamed {
@@ -135,6 +137,12 @@ func (u *ui) imported(done control.Import) error {
 	}
 	for _, p := range done.LeftOut {
 		u.printf("%s: %s\n", u.paint("yellow", "not taken over"), printable(p.Error()))
+		if p.Hint != "" {
+			u.printf("  hint: %s\n", printable(p.Hint))
+		}
+	}
+	for _, p := range done.Unserved {
+		u.printf("%s: %s\n", u.paint("yellow", "not honoured"), printable(p.Error()))
 		if p.Hint != "" {
 			u.printf("  hint: %s\n", printable(p.Hint))
 		}

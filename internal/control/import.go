@@ -23,6 +23,7 @@ type LeaseFile struct {
 
 // ImportRequest asks that the leases of another server become this one's.
 type ImportRequest struct {
+	Source string      `json:"source,omitempty"` // "dnsmasq", "lxd-bridge" or "lxc-net"; "": nothing is known but the files
 	Files  []LeaseFile `json:"files"`
 	DryRun bool        `json:"dry_run,omitempty"`
 }
@@ -46,6 +47,7 @@ type Import struct {
 	Imported []ImportedLease `json:"imported"`
 	Same     int             `json:"same"`     // how many were so already
 	LeftOut  []*ipam.Problem `json:"left_out"` // what was not taken over, and why
+	Unserved []*ipam.Problem `json:"unserved"` // dry run: what the source's configuration says and berth does not honour
 }
 
 // Import has the daemon take leases over.

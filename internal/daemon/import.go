@@ -16,9 +16,18 @@ import (
 // Import implements control.Daemon. Leases become those of the guests whose interfaces have the
 // hardware addresses, and else of the hardware addresses themselves.
 func (d *Daemon) Import(ctx context.Context, req control.ImportRequest) (control.Import, error) {
-	done := control.Import{DryRun: req.DryRun, Files: []string{}, Imported: []control.ImportedLease{}, LeftOut: []*ipam.Problem{}}
+	done := control.Import{DryRun: req.DryRun, Files: []string{}, Imported: []control.ImportedLease{}, LeftOut: []*ipam.Problem{}, Unserved: []*ipam.Problem{}}
 	if len(req.Files) == 0 {
 		return done, &ipam.Problem{Code: ipam.CodeUsage, Text: "no lease file was given", Hint: "berth import dnsmasq --leases FILE"}
+	}
+	if req.Source != "" {
+		lost, err := unserved(req.Source, "")
+		if err != nil {
+			return done, err
+		}
+		if req.DryRun {
+			done.Unserved = append(done.Unserved, lost...)
+		}
 	}
 	if err := d.token(ctx); err != nil { // the networks must not change meanwhile
 		return done, err

@@ -25,10 +25,11 @@ type oldServer struct {
 	cmd    *exec.Cmd
 }
 
-// startOldServer gives out .200 to .219, where berth's range is not.
-func startOldServer(t *testing.T) *oldServer {
+// startOldServer gives out .200 to .219, where berth's range is not. It begins with these leases.
+func startOldServer(t *testing.T, leases string) *oldServer {
 	t.Helper()
 	old := &oldServer{leases: filepath.Join(t.TempDir(), "dnsmasq."+bridge+".leases")}
+	write(t, old.leases, leases)
 	old.cmd = exec.Command("dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--user=root", "--bind-interfaces",
 		"--pid-file=", "--port=0", "--interface="+bridge, "--except-interface=lo", "--dhcp-authoritative", "--dhcp-no-override", "--no-ping",
 		"--dhcp-range=10.64.177.200,10.64.177.219", "--dhcp-leasefile="+old.leases)
@@ -78,7 +79,7 @@ func (s *server) imported(args ...string) control.Import {
 func TestImportFromDnsmasq(t *testing.T) {
 	netnstest.Require(t, "dnsmasq", "busybox", "ip")
 	netnstest.Bridge(t, bridge, gateway+"/24")
-	old := startOldServer(t)
+	old := startOldServer(t, "")
 	boxes := []*box{addBox(t, "web", importMAC(1), "-x", "hostname:web"), addBox(t, "db", importMAC(2))}
 	before := make(map[string]string)
 	for _, b := range boxes {
@@ -135,6 +136,24 @@ func TestImportFromDnsmasq(t *testing.T) {
 		if len(g.Leased) != 1 || g.Leased[0].String() != bare {
 			t.Errorf("berth ls shows %+v, want a lease on %s", g, bare)
 		}
+	}
+
+	// And back again: a dnsmasq goes on with the leases that berth keeps for it.
+	s.stop()
+	kept, err := os.ReadFile(filepath.Join(s.dir, "state", "dnsmasq."+bridge+".leases"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := startOldServer(t, string(kept))
+	for _, b := range boxes {
+		bare := strings.TrimSuffix(before[b.Name], "/24")
+		if err := b.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "dnsmasq to renew "+b.Name, func() bool { return strings.Contains(back.said.String(), "DHCPACK("+bridge+") "+bare+" ") })
+	}
+	if log := back.said.String(); strings.Contains(log, "ignoring invalid line") || strings.Contains(log, "DHCPNAK") || strings.Contains(log, "DHCPDISCOVER") {
+		t.Errorf("dnsmasq does not go on where berth ended:\n%s\nwith\n%s", log, kept)
 	}
 }
 
