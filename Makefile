@@ -36,7 +36,8 @@ install:                ## install binary and unit below $(DESTDIR)$(PREFIX)
 	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then systemd-sysusers; systemctl daemon-reload; fi
 
 uninstall:              ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/lib/systemd/system/berth.service
+	rm -f $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/lib/systemd/system/berth.service \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/berth.conf
 
 demo: build             ## show the main job in a private network namespace
 	./berth demo
@@ -44,7 +45,7 @@ demo: build             ## show the main job in a private network namespace
 test: setup lint .cache/run ## all tests; what can not run here is listed at the end
 	@.cache/run
 
-test-quick: .cache/run  ## the tests that take no LXD and no minutes
+test-quick: .cache/run  ## the tests beside the code only, in less than two minutes
 	@.cache/run -quick
 
 setup:                  ## install what the tests need (Debian, Ubuntu)

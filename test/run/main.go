@@ -20,8 +20,11 @@ import (
 	"time"
 )
 
-// labPackage is the test of a real LXD: it wants the machine for itself, because it measures.
-const labPackage = "berth/test/lab"
+// The tests of whole stories, which a quick run leaves out.
+const (
+	storyPackage = "berth/test/e2e"
+	labPackage   = "berth/test/lab" // wants the machine for itself, because it measures
+)
 
 // stage is one call of go test.
 type stage struct {
@@ -41,7 +44,7 @@ func main() {
 func run(ctx context.Context, args []string, out, errw io.Writer) int {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.SetOutput(errw)
-	quick := flags.Bool("quick", false, "leave out the LXD and what is marked as long")
+	quick := flags.Bool("quick", false, "only the tests that lie beside the code, and of these not what is marked as long")
 	only := flags.String("run", "", "only tests whose name matches this `regexp`, as for go test")
 	skipFile := flags.String("skips", "test/skips.txt", "the `file` with the skips that CI allows")
 	if err := flags.Parse(args); err != nil {
@@ -91,10 +94,11 @@ func plan(packages []string, quick bool, only string) []stage {
 	lab := stage{limit: 12 * time.Minute, verbose: true}
 	for _, p := range packages {
 		switch {
-		case p != labPackage:
-			rest.packages = append(rest.packages, p)
-		case !quick:
+		case quick && (p == labPackage || p == storyPackage):
+		case p == labPackage:
 			lab.packages = append(lab.packages, p)
+		default:
+			rest.packages = append(rest.packages, p)
 		}
 	}
 	var stages []stage

@@ -198,14 +198,14 @@ func TestTheListOfAllowedSkipsIsWellFormed(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	all := []string{"berth/internal/x", labPackage}
-	if have := plan(all, false, ""); len(have) != 2 || have[1].packages[0] != labPackage {
+	all := []string{"berth/internal/x", labPackage, storyPackage}
+	if have := plan(all, false, ""); len(have) != 2 || len(have[0].packages) != 2 || have[1].packages[0] != labPackage {
 		t.Errorf("the LXD is not apart: %+v", have)
 	}
-	if have := plan(all, true, ""); len(have) != 1 || have[0].packages[0] != "berth/internal/x" {
+	if have := plan(all, true, ""); len(have) != 1 || len(have[0].packages) != 1 || have[0].packages[0] != "berth/internal/x" {
 		t.Errorf("the quick run is %+v", have)
 	}
-	if have := plan(all[1:], false, "TestA"); len(have) != 1 || !strings.Contains(strings.Join(have[0].args, " "), "-run TestA") {
+	if have := plan(all[1:2], false, "TestA"); len(have) != 1 || !strings.Contains(strings.Join(have[0].args, " "), "-run TestA") {
 		t.Errorf("a single package is %+v", have)
 	}
 }
