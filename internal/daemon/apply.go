@@ -149,6 +149,12 @@ func (d *Daemon) planReload(ctx context.Context, cfg *config.File) (control.Outc
 	for _, text := range config.Diff(d.networks(), cfg.Networks) {
 		say("", "change "+text)
 	}
+	switch wanted := cfg.Log == config.LogDnsmasq; {
+	case wanted && !d.form.IsOn():
+		say("", "change log: format text → dnsmasq")
+	case !wanted && d.form.IsOn():
+		say("", "change log: format dnsmasq → text")
+	}
 	changes, err := d.host.Plan(ctx, cfg.Networks)
 	if err != nil {
 		return out, err

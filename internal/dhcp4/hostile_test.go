@@ -386,7 +386,7 @@ func TestTakenProblemSaysWhoAndWhatToType(t *testing.T) {
 	}{
 		{nil, "UDP port 67 on br0 is taken by another program", "find it with: ss -ulnp 'sport = 67'"},
 		{[]owner{{pid: 12, comm: "dnsmasq", unit: "lxc-net.service"}}, "UDP port 67 on br0 is taken by dnsmasq (process 12)", "stop it: systemctl disable --now lxc-net.service"},
-		{[]owner{{pid: 12, comm: "kea-dhcp4"}, {pid: 13, comm: "dnsmasq"}}, "UDP port 67 on br0 is taken by kea-dhcp4 (process 12), or dnsmasq (process 13)", "kill 12"},
+		{[]owner{{pid: 12, comm: "kea-dhcp4"}, {pid: 13, comm: "dnsmasq"}}, "UDP port 67 on br0 is taken by kea-dhcp4 (process 12), or dnsmasq (process 13)", "see which serves br0: ss -ulnp"},
 		{[]owner{{pid: 12, comm: "berth"}}, "UDP port 67 on br0 is taken by berth (process 12)", "berth status"},
 	}
 	for _, tt := range tests {

@@ -29,6 +29,9 @@ func New(out io.Writer) *Form {
 // Set says whether lines are wanted.
 func (f *Form) Set(on bool) { f.on.Store(on) }
 
+// IsOn reports whether lines are wanted.
+func (f *Form) IsOn() bool { return f.on.Load() }
+
 // Wrap gives a handler for the DHCP server's records. While lines are wanted, those about messages and their
 // effects become such lines; all other records, and all of them while none are wanted, go to next.
 func (f *Form) Wrap(next slog.Handler) slog.Handler { return &handler{form: f, next: next} }
