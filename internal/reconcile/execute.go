@@ -63,6 +63,9 @@ func (r *Reconciler) Execute(ctx context.Context, moves []ipam.Reassignment) []O
 		o := &outcomes[index[i]]
 		o.Steps, o.Lost, o.Took, o.Err = res.Steps, res.Lost, time.Since(began), res.Err
 		r.record(o)
+		if o.Err != nil && len(o.Had) > 0 {
+			r.ledger.Depart(o.Network, o.Holder, o.Had[0]) // its name had switched before the move failed
+		}
 		if o.Err == nil {
 			r.log.Info("guest moved", "network", o.Network, "name", o.Holder, "addr", o.To, "from", o.Had, "dur", o.Took)
 			o.Settled = r.settle(ctx, requests[i].Guest, o.Reassignment)

@@ -21,6 +21,7 @@ type Ledger interface {
 	Owner(network string, a netip.Addr) (ipam.Holder, ipam.Origin, bool)
 	Entitled(network string, c ipam.Client) ipam.Entitlement
 	Arrive(network string, h ipam.Holder)
+	Depart(network string, h ipam.Holder, from netip.Addr)
 	Drain(ctx context.Context, network string, a netip.Addr, h ipam.Holder, until time.Time) error
 	Draining(network string, a netip.Addr) ipam.Holder
 	WaitAcked(ctx context.Context, network string, h ipam.Holder, a netip.Addr) error

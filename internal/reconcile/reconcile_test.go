@@ -62,6 +62,11 @@ func (l *fakeLedger) Arrive(_ string, h ipam.Holder) {
 	defer l.mu.Unlock()
 	l.arrived = append(l.arrived, h.String())
 }
+func (l *fakeLedger) Depart(_ string, h ipam.Holder, from netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arrived = append(l.arrived, h.String()+" back at "+from.String())
+}
 func (l *fakeLedger) Drain(_ context.Context, _ string, a netip.Addr, h ipam.Holder, _ time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -243,5 +248,27 @@ func TestADrainingAddressIsGivenUpWhenAnotherIsPinnedToIt(t *testing.T) {
 	}
 	if have := w.has(t, "other"); have != "10.9.0.30/32 10.9.0.20/24" {
 		t.Errorf("other has %s", have)
+	}
+}
+
+// TestAFailedMoveIsUndoneInDNSToo has a guest that does not answer ARP at its new address.
+func TestAFailedMoveIsUndoneInDNSToo(t *testing.T) {
+	w := newWorld(t, "web")
+	w.guests["web"].Run(t, "ip", "addr", "add", "10.9.0.20/24", "dev", "eth0")
+	w.guests["web"].Run(t, "sh", "-c", "echo 8 >/proc/sys/net/ipv4/conf/eth0/arp_ignore")
+	w.ledger.pins = []ipam.Pin{pinned(ipam.ByName("web"), "10.9.0.101")}
+	began := time.Now()
+	o := w.Execute(t.Context(), []ipam.Reassignment{order("web", "10.9.0.20", "10.9.0.101")})[0]
+	if o.Err == nil || time.Since(began) > 3*time.Second {
+		t.Fatalf("outcome %+v after %s", o, time.Since(began))
+	}
+	if have := w.has(t, "web"); have != "10.9.0.20/24" {
+		t.Errorf("web has %s, not what it had", have)
+	}
+	if got := w.ledger.arrived; len(got) == 0 || got[len(got)-1] != "web back at 10.9.0.20" {
+		t.Errorf("the ledger was told %v: DNS names an address that web does not have", got)
+	}
+	if w.Trouble("br0", ipam.ByName("web")) == nil {
+		t.Error("nobody is told of the trouble")
 	}
 }
