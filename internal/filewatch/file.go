@@ -21,8 +21,8 @@ type file struct {
 // state is what a reader of a file would find. Two equal states are the same content.
 type state struct {
 	kind kind
-	size int64
-	sum  [sha256.Size]byte // of the content, unless it is very large
+	size int64             // of a folder: how many names are in it
+	sum  [sha256.Size]byte // of the content, unless it is very large; of a folder's names
 	err  string
 }
 
@@ -31,7 +31,8 @@ type kind uint8
 const (
 	absent kind = iota
 	regular
-	other // a folder, a pipe: nothing that can be read
+	folder
+	other // a pipe, a device: nothing that can be read
 	failed
 )
 
@@ -68,6 +69,9 @@ const tick = 50 * time.Millisecond
 // isDoubtful reports whether a write after s could have left what was seen as it is: there
 // are no times, or they are too fresh.
 func (s sight) isDoubtful() bool {
+	if s.state.kind == folder {
+		return false // a save in it concerns a file, not its name
+	}
 	return s.state.kind != regular || s.at.UnixNano()-s.stamp.mtime < int64(tick)
 }
 

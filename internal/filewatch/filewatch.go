@@ -1,5 +1,6 @@
 // Package filewatch reports, within milliseconds, that the content of one of several files
-// has changed and that whoever saved it has finished.
+// has changed and that whoever saved it has finished. A folder that is watched has its list of names for
+// content, without those that editors leave behind.
 //
 // It listens to the folders, by inotify: of the file, of every symbolic link on the way to
 // it, and of all folders above, so that it does not matter how a file is saved: in place, by a rename
@@ -26,7 +27,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -45,33 +45,39 @@ const (
 // Watcher watches several files. Its zero value is of no use: see New.
 type Watcher struct {
 	log     *slog.Logger
-	files   []*file
 	changed chan string
+	wanted  chan []string // the paths to watch from now on; the last ones count
 	poll    time.Duration
 	listen  func() (*inotify, error)
 }
 
-// New makes a watcher of the files at paths, each of which may not exist yet. Nothing is
+// New makes a watcher of the files and folders at paths, each of which may not exist yet. Nothing is
 // watched before Run.
 func New(log *slog.Logger, paths ...string) *Watcher {
-	w := &Watcher{log: log, changed: make(chan string), poll: pollEvery, listen: newInotify}
-	for _, path := range paths {
-		w.files = append(w.files, &file{path: path})
-	}
+	w := &Watcher{log: log, changed: make(chan string), wanted: make(chan []string, 1), poll: pollEvery, listen: newInotify}
+	w.Set(paths...)
 	return w
 }
 
-// String names the task.
-func (w *Watcher) String() string {
-	var paths []string
-	for _, f := range w.files {
-		paths = append(paths, f.path)
+// Set replaces the files that are watched, before Run or during it. One that is new is reported
+// once, so that what was saved before is not missed; the others are watched as if nothing
+// had happened. It does not wait.
+func (w *Watcher) Set(paths ...string) {
+	paths = slices.Clone(paths)
+	for {
+		select {
+		case w.wanted <- paths:
+			return
+		case <-w.wanted: // which nobody has seen, and which counts no more
+		}
 	}
-	return "watch " + strings.Join(paths, ", ")
 }
 
-// Changed gives the path, as New got it, of a file whose content has changed and settled. Each
-// path comes once when Run starts, so that what was saved before is not missed. Changes
+// String names the task.
+func (w *Watcher) String() string { return "watch files" }
+
+// Changed gives the path, as New or Set got it, of a file whose content has changed and settled. Each
+// path comes once when it begins to be watched, so that what was saved before is not missed. Changes
 // that nobody has received yet are one: whoever reads the file after receiving its path
 // has the last content, or will receive the path again. The channel is never closed.
 func (w *Watcher) Changed() <-chan string { return w.changed }
@@ -80,20 +86,8 @@ func (w *Watcher) Changed() <-chan string { return w.changed }
 // it looks every two seconds, and says so in the log once.
 func (w *Watcher) Run(ctx context.Context) error {
 	r := run{Watcher: w}
-	for _, f := range w.files {
-		abs, err := filepath.Abs(f.path)
-		if err != nil {
-			return err
-		}
-		f.abs = abs
-		r.pending = append(r.pending, f)
-	}
 	defer r.stop()
 	r.start()
-	for _, f := range w.files {
-		r.follow(f)
-		f.settle(look(f.abs, sight{}))
-	}
 	r.loop(ctx)
 	return nil
 }
@@ -101,6 +95,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 // run is one Run.
 type run struct {
 	*Watcher
+	files   []*file
 	in      *inotify // nil while it can not be had
 	warned  bool
 	pending []*file // to be reported, in order
@@ -125,6 +120,8 @@ func (r *run) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case paths := <-r.wanted:
+			r.set(paths)
 		case out <- next:
 			r.pending = r.pending[1:]
 		case batch, ok := <-events:
@@ -147,6 +144,39 @@ func (r *run) loop(ctx context.Context) {
 				r.check(f)
 			}
 		}
+	}
+}
+
+// set watches the files at paths, and those alone.
+func (r *run) set(paths []string) {
+	before := make(map[string]*file, len(r.files))
+	for _, f := range r.files {
+		before[f.path] = f
+	}
+	r.files = nil
+	for _, path := range paths {
+		if f := before[path]; f != nil {
+			r.files = append(r.files, f)
+			delete(before, path)
+			continue
+		}
+		if slices.ContainsFunc(r.files, func(f *file) bool { return f.path == path }) {
+			continue
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			r.log.Warn("file not watched", "name", path, "err", err) // nobody knows the folder that it is in
+			continue
+		}
+		f := &file{path: path, abs: abs}
+		r.files = append(r.files, f)
+		r.follow(f)
+		f.settle(look(f.abs, sight{}))
+		r.pending = append(r.pending, f)
+	}
+	for _, f := range before {
+		r.pending = slices.DeleteFunc(r.pending, func(p *file) bool { return p == f })
+		r.forget(f.steps)
 	}
 }
 
@@ -200,7 +230,7 @@ func (r *run) handle(batch []event) {
 				touched = true
 				continue
 			}
-			if slices.ContainsFunc(f.steps, func(s step) bool { return s.watch == e.watch && (e.name == "" || s.name == e.name) }) {
+			if slices.ContainsFunc(f.steps, func(s step) bool { return s.isAbout(e) }) {
 				touched = true
 				closed = closed || e.endsSave()
 			}

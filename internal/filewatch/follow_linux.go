@@ -14,6 +14,13 @@ type step struct {
 	name  string // an event without a name is about the folder itself
 }
 
+// anyName is a step's that is about everything in the folder.
+const anyName = ""
+
+func (s step) isAbout(e event) bool {
+	return s.watch == e.watch && (s.name == anyName || e.name == "" || s.name == e.name)
+}
+
 // follow walks from the root to a file, through symbolic links, and watches every folder
 // on the way. It ends where something is missing: that will be an event of the last folder.
 func (r *run) follow(f *file) {
@@ -47,6 +54,9 @@ func (r *run) follow(f *file) {
 		}
 		if info.Mode()&os.ModeSymlink == 0 {
 			dir = at
+			if len(rest) == 0 && info.IsDir() {
+				r.inside(f, at)
+			}
 			continue
 		}
 		to, err := os.Readlink(at)
@@ -61,8 +71,18 @@ func (r *run) follow(f *file) {
 	r.forget(old)
 }
 
+// inside watches what is in the folder that is watched itself.
+func (r *run) inside(f *file, dir string) {
+	if watch, err := r.in.watch(dir); err == nil {
+		f.steps = append(f.steps, step{watch, anyName})
+	}
+}
+
 // forget ends the watches that no file needs any more.
 func (r *run) forget(old []step) {
+	if r.in == nil {
+		return
+	}
 	needed := map[int]bool{}
 	for _, f := range r.files {
 		for _, s := range f.steps {

@@ -24,6 +24,10 @@ func look(path string, before sight) sight {
 		s.state = failure(err)
 		return s
 	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		s.state = list(path)
+		return s
+	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		s.state = state{kind: other, size: int64(st.Mode & unix.S_IFMT)}
 		return s
@@ -61,6 +65,30 @@ func look(path string, before sight) sight {
 	}
 	h.Sum(s.state.sum[:0])
 	return s
+}
+
+// list is a folder as its names.
+func list(path string) state {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return failure(err)
+	}
+	s := state{kind: folder}
+	h := sha256.New()
+	for _, e := range entries {
+		if name := e.Name(); !isLeftover(name) {
+			s.size++
+			fmt.Fprintf(h, "%s/", name)
+		}
+	}
+	h.Sum(s.sum[:0])
+	return s
+}
+
+// isLeftover reports whether a name is one of those that programs pass over that read all files of a folder: hidden
+// ones, and an editor's copies.
+func isLeftover(name string) bool {
+	return name[0] == '.' || name[len(name)-1] == '~' || name[0] == '#' && name[len(name)-1] == '#'
 }
 
 func failure(err error) state {
