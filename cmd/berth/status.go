@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +29,8 @@ func statusCommand(u *ui) *cobra.Command {
 				health = u.paint("red", "not healthy")
 			}
 			u.printf("berth %s: %s, pid %d, up %s, revision %d\n", st.Version, health, st.PID, time.Since(st.Started).Round(time.Second), st.Rev)
-			u.printf("files: %s, %s\n", printable(st.Config), printable(st.Pins))
+			files := append([]string{st.Config, st.Pins}, st.Files...)
+			u.printf("files: %s\n", printable(strings.Join(unique(files), ", ")))
 			for _, n := range st.Networks {
 				u.printf("network %s: %s, range %s, domain %s, %d ports, %d pins, %d leases, %d free\n",
 					n.Name, n.Gateway, n.Range, dash(n.Domain), n.Ports, n.Pins, n.Leases, n.Free)
@@ -42,6 +45,17 @@ func statusCommand(u *ui) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// unique leaves out what comes a second time.
+func unique(list []string) []string {
+	var once []string
+	for _, s := range list {
+		if !slices.Contains(once, s) {
+			once = append(once, s)
+		}
+	}
+	return once
 }
 
 func reloadCommand(u *ui) *cobra.Command {

@@ -141,8 +141,9 @@ type Status struct {
 	Healthy  bool            `json:"healthy"`
 	PID      int             `json:"pid"`
 	Started  time.Time       `json:"started"`
-	Config   string          `json:"config"`
+	Config   string          `json:"config"` // the file that the networks come from
 	Pins     string          `json:"pins"`
+	Files    []string        `json:"files"` // all that Config stands for, as they are in force: itself, and what it has read
 	Rev      uint64          `json:"rev"`
 	Networks []NetworkStatus `json:"networks"`
 	Warnings []Warning       `json:"warnings"`

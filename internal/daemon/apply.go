@@ -17,10 +17,10 @@ import (
 // indexPatience is how long the first look at who is plugged in may take.
 const indexPatience = 10 * time.Second
 
-// putInForce makes a checked configuration and the pins file the truth, in this order: the
+// putInForce makes a checked configuration, its pins and the pins file the truth, in this order: the
 // kernel, the ledger, the services. The moves that follow are the caller's to carry out. What fails
 // before the ledger has it is taken back. The caller holds the token.
-func (d *Daemon) putInForce(ctx context.Context, cfg *config.File, first bool) (ledger.Change, error) {
+func (d *Daemon) putInForce(ctx context.Context, cfg *configuration, first bool) (ledger.Change, error) {
 	before := d.networks()
 	if err := d.applyHost(ctx, cfg.Networks); err != nil {
 		d.restoreHost(ctx, before)
@@ -32,14 +32,18 @@ func (d *Daemon) putInForce(ctx context.Context, cfg *config.File, first bool) (
 		d.awaitIndex(ctx)
 	}
 	d.ledger.Configure(cfg.Networks)
+	undo := d.adopt(cfg)
 	change, err := d.setPinsFromFile(ctx)
 	if err != nil {
+		undo()
 		d.nets.Store(&before)
 		d.index.SetBridges(bridgesOf(before)...)
 		d.ledger.Configure(before)
 		d.restoreHost(ctx, before)
 		return change, err
 	}
+	d.inForce.Store(cfg)
+	d.watch(nil)
 	d.form.Set(cfg.Log == config.LogDnsmasq)
 	if err := d.dhcp.set(ctx, cfg.Networks); err != nil && first {
 		return change, err
@@ -97,14 +101,14 @@ func (d *Daemon) setPinsFromFile(ctx context.Context) (ledger.Change, error) {
 	if err != nil {
 		d.warnings.set("pins", problemsOf(err))
 		// Compared all the same: the networks may have changed.
-		return d.ledger.SetPins(ctx, d.ledger.Pins())
+		return d.ledger.SetPins(ctx, d.wished(d.own()))
 	}
 	return d.setPins(ctx, f)
 }
 
 // setPins hands the wished pins to the ledger and remembers what is wrong with them.
 func (d *Daemon) setPins(ctx context.Context, f *pinsFile) (ledger.Change, error) {
-	change, err := d.ledger.SetPins(ctx, f.pins)
+	change, err := d.ledger.SetPins(ctx, d.wished(f.pins))
 	if err != nil {
 		return change, err
 	}
@@ -141,7 +145,7 @@ func (d *Daemon) Reload(ctx context.Context, dryRun bool) (control.Outcome, erro
 }
 
 // planReload says what a reload would change.
-func (d *Daemon) planReload(ctx context.Context, cfg *config.File) (control.Outcome, error) {
+func (d *Daemon) planReload(ctx context.Context, cfg *configuration) (control.Outcome, error) {
 	out := control.Outcome{DryRun: true, Rev: d.ledger.Status().Rev, Results: []control.Result{}}
 	say := func(network, text string) {
 		out.Plan = append(out.Plan, control.PlannedMove{Network: network, Text: text})
@@ -173,7 +177,7 @@ func (d *Daemon) planReload(ctx context.Context, cfg *config.File) (control.Outc
 	if err != nil {
 		return out, err
 	}
-	change := d.ledger.PlanPins(f.pins)
+	change := d.ledger.PlanPins(slices.Concat(d.givenBy(cfg), f.pins))
 	out.Plan = append(out.Plan, d.planned(change)...)
 	out.Warnings = append(out.Warnings, f.problems...)
 	out.Warnings = append(out.Warnings, change.Problems...)

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"berth/internal/config"
 	"berth/internal/control"
 	"berth/internal/dhcp4/dnsmasqlog"
 	"berth/internal/dns"
@@ -30,15 +29,18 @@ import (
 	"berth/internal/reconcile"
 )
 
-// Options is what Run needs; all but Log are required.
+// Options is what Run needs. Config, Pins, State and Socket are required.
 type Options struct {
-	Config  string // path of berth.toml
-	Pins    string // path of the pins file
-	State   string // directory of the ledger and the footprint
-	Socket  string // path of the control socket
-	Version string
-	Log     *slog.Logger // nil: silent
-	Lines   io.Writer    // where lines in dnsmasq's form go, when the configuration asks for them; nil: stderr
+	Config    string // path of berth.toml
+	Search    bool   // without it, the files of lxd-bridge or lxc-net are read where they usually lie
+	LXDBridge string // path of a file of lxd-bridge, in place of Config
+	LXCNet    string // path of a file of lxc-net, in place of Config
+	Pins      string // path of the pins file
+	State     string // directory of the ledger and the footprint
+	Socket    string // path of the control socket
+	Version   string
+	Log       *slog.Logger // nil: silent
+	Lines     io.Writer    // where lines in dnsmasq's form go, when the configuration asks for them; nil: stderr
 }
 
 // Daemon is a running berth.
@@ -61,9 +63,12 @@ type Daemon struct {
 	mirror     *mirror
 	form       *dnsmasqlog.Form
 
-	takeover bool          // this start found what an earlier one had left
-	changing chan struct{} // holds a token while pins or networks are being changed
-	nets     atomic.Pointer[ipam.Networks]
+	takeover  bool                          // this start found what an earlier one had left
+	changing  chan struct{}                 // holds a token while pins or networks are being changed
+	inForce   atomic.Pointer[configuration] // nil until there is one
+	given     []ipam.Pin                    // by files that are not berth's; changed with the token held
+	givenFrom []string                      // these files, those of earlier configurations too
+	nets      atomic.Pointer[ipam.Networks]
 }
 
 // Run is the daemon: it brings the networks up, serves until ctx ends, and leaves
@@ -83,7 +88,11 @@ func Run(ctx context.Context, o Options) error {
 	d.nets.Store(&ipam.Networks{})
 	d.form = dnsmasqlog.New(o.Lines)
 	d.host = host.New(host.Options{Footprint: footprintPath(o.State), Log: o.Log})
+	d.files = filewatch.New(o.Log)
 	cfg, err := d.loadConfig(ctx)
+	if IsOff(err) {
+		_ = notify("READY=1", "STATUS=switched off") // so that ending at once is no failure
+	}
 	if err != nil {
 		return err
 	}
@@ -107,13 +116,12 @@ func Run(ctx context.Context, o Options) error {
 	d.ledger.SetRunning(d.reconciler.Running)
 	d.dns = dns.New(dns.Options{Names: d.ledger, Log: o.Log})
 	d.resolved = resolved.New(resolved.Options{Log: o.Log})
-	d.files = filewatch.New(o.Log, o.Config, o.Pins)
 	d.mirror = newMirror(o.State, d.ledger, d.networks, func(ps ipam.Problems) { d.warnings.set("mirror", ps) }, o.Log)
 	return d.run(ctx, cfg, listener)
 }
 
 // run brings everything up and waits for the end.
-func (d *Daemon) run(ctx context.Context, cfg *config.File, listener net.Listener) error {
+func (d *Daemon) run(ctx context.Context, cfg *configuration, listener net.Listener) error {
 	footprint, err := host.ReadFootprint(footprintPath(d.opts.State))
 	if err != nil {
 		return err
@@ -149,7 +157,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.File, listener net.Listene
 
 // bringUp puts the configuration in force and starts the tasks. DHCP is served
 // before the guests' pins are carried out: what they ask meanwhile is answered by the new pins.
-func (d *Daemon) bringUp(ctx context.Context, tasks *errgroup.Group, cfg *config.File) error {
+func (d *Daemon) bringUp(ctx context.Context, tasks *errgroup.Group, cfg *configuration) error {
 	d.dhcp = newDHCPServers(ctx, d.ledger, d.index, slog.New(d.form.Wrap(d.log.Handler())))
 	tasks.Go(func() error { d.dhcp.wait(); return nil })
 	tasks.Go(func() error { return d.index.Run(ctx) })

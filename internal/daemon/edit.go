@@ -44,7 +44,7 @@ type changeOptions struct {
 const editTries = 5
 
 // changePins edits the pins file, puts it in force, and moves the guests. edit is called
-// with the token held and may refuse. The channel is closed when the first subject's DHCP client knows;
+// with the token held and may refuse, or find nothing to edit. The channel is closed when the first subject's DHCP client knows;
 // it is nil when there is nothing to wait for.
 func (d *Daemon) changePins(ctx context.Context, edit func() ([]pinfile.Edit, error), o changeOptions) (control.Outcome, <-chan struct{}, error) {
 	if err := d.token(ctx); err != nil {
@@ -106,7 +106,7 @@ func (d *Daemon) edit(ctx context.Context, edits []pinfile.Edit, dryRun bool) (c
 	}
 	now := &pinsFile{text: pinfile.Apply(was.text, edits...)}
 	now.pins, now.problems = pinfile.Parse(d.opts.Pins, now.text)
-	plan := d.ledger.PlanPins(now.pins)
+	plan := d.ledger.PlanPins(d.wished(now.pins))
 	if err := d.refusedEdit(now, plan, edits); err != nil {
 		return change, false, err
 	}
@@ -116,6 +116,10 @@ func (d *Daemon) edit(ctx context.Context, edits []pinfile.Edit, dryRun bool) (c
 	before := was.text
 	if was.absent {
 		before = nil
+	}
+	if len(edits) == 0 {
+		change, err = d.setPins(ctx, was)
+		return change, false, err
 	}
 	if err := pinfile.Replace(d.opts.Pins, before, now.text); err != nil {
 		return change, false, err

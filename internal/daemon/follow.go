@@ -34,11 +34,37 @@ func (d *Daemon) follow(ctx context.Context) {
 			if path == d.opts.Pins {
 				d.savedPins(ctx)
 			} else {
+				d.gather(ctx)
 				d.reloadAndTell(ctx)
 			}
 		case <-hup:
 			d.reloadAndTell(ctx)
 		}
+	}
+}
+
+// One save may concern several files, and each file is reported once when it begins to be watched.
+const (
+	gatherFor  = 5 * time.Millisecond // without a report
+	gatherMost = 50 * time.Millisecond
+)
+
+// gather takes the reports that come together, for one reload. What the pins file says is part of it.
+func (d *Daemon) gather(ctx context.Context) {
+	most := time.NewTimer(gatherMost)
+	defer most.Stop()
+	for {
+		quiet := time.NewTimer(gatherFor)
+		select {
+		case <-ctx.Done():
+		case <-quiet.C:
+		case <-most.C:
+		case <-d.files.Changed():
+			quiet.Stop()
+			continue
+		}
+		quiet.Stop()
+		return
 	}
 }
 

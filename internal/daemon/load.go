@@ -1,28 +1,19 @@
 package daemon
 
 import (
-	"context"
 	"fmt"
 	"os"
 
-	"berth/internal/config"
 	"berth/internal/ipam"
 	"berth/internal/pinfile"
 )
-
-// loadConfig reads and checks berth.toml.
-func (d *Daemon) loadConfig(ctx context.Context) (*config.File, error) {
-	return config.Load(d.opts.Config, config.Env{Auto: func(network string) (prefix, error) {
-		return d.autoSubnet(ctx, network)
-	}})
-}
 
 // pinsFile is the pins file as it was read.
 type pinsFile struct {
 	text     []byte
 	pins     []ipam.Pin
 	problems ipam.Problems
-	absent   bool // it is not there: text stands for the pins in force
+	absent   bool // it is not there: text stands for the pins in force that are not given
 }
 
 // readPins reads the pins file. One that is not there, while there are pins in force, is
@@ -37,7 +28,7 @@ func (d *Daemon) readPins() (*pinsFile, error) {
 	if len(text) == 0 {
 		if _, err := os.Lstat(d.opts.Pins); os.IsNotExist(err) {
 			f.absent = true
-			f.text = pinfile.Format(d.ledger.Pins())
+			f.text = pinfile.Format(d.own())
 		}
 	}
 	f.pins, f.problems = pinfile.Parse(d.opts.Pins, f.text)

@@ -36,8 +36,14 @@ func (d *Daemon) Pin(ctx context.Context, req control.PinRequest) (control.Outco
 		}
 		line := h // whose line is edited: one for its hardware address may carry its name
 		for _, p := range d.pinsOf(h) {
-			if n.Subnet.Contains(p.Addr) {
+			switch {
+			case !n.Subnet.Contains(p.Addr):
+			case !d.isGiven(p):
 				line = p.Holder
+			case p.Addr == req.Addr:
+				return nil, nil // it is so already
+			default:
+				return nil, notOurs(p)
 			}
 		}
 		return []pinfile.Edit{{Holder: line, Addr: req.Addr, Network: n.Subnet}}, nil
@@ -61,6 +67,9 @@ func (d *Daemon) Unpin(ctx context.Context, req control.UnpinRequest) (control.O
 	edit := func() ([]pinfile.Edit, error) {
 		var edits []pinfile.Edit
 		for _, p := range d.pinsOf(h) {
+			if d.isGiven(p) {
+				return nil, notOurs(p)
+			}
 			edits = append(edits, pinfile.Edit{Holder: p.Holder})
 		}
 		if len(edits) == 0 {
@@ -94,6 +103,11 @@ func (d *Daemon) Swap(ctx context.Context, req control.SwapRequest) (control.Out
 		b, err := d.onePin(holders[1])
 		if err != nil {
 			return nil, err
+		}
+		for _, p := range []ipam.Pin{a, b} {
+			if d.isGiven(p) {
+				return nil, notOurs(p)
+			}
 		}
 		n := d.networks().Containing(a.Addr)
 		if !n.Subnet.Contains(b.Addr) {
@@ -191,6 +205,9 @@ func (d *Daemon) ownedByAnother(h ipam.Holder, a netip.Addr) error {
 		hint := fmt.Sprintf("berth unpin %s, or choose another address for %s", p.Holder, h)
 		if len(d.pinsOf(h)) > 0 {
 			hint = fmt.Sprintf("berth swap %s %s, or choose another address for %s", p.Holder, h, h)
+		}
+		if d.isGiven(p) {
+			hint = fmt.Sprintf("change the line in %s, or choose another address for %s", p.Source.File, h)
 		}
 		return &ipam.Problem{Code: ipam.CodeConflict, Text: fmt.Sprintf("%s is pinned to %s (%s), so %s can not have it", a, p.Holder, p.Source, h), Hint: hint}
 	}

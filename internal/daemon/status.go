@@ -22,8 +22,11 @@ func (d *Daemon) Status(context.Context) (control.Status, error) {
 	d.warnings.set("moves", d.unmoved())
 	out := control.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started,
-		Config: d.opts.Config, Pins: d.opts.Pins, Rev: st.Rev,
+		Config: d.configPath(), Pins: d.opts.Pins, Files: []string{}, Rev: st.Rev,
 		Networks: []control.NetworkStatus{}, Warnings: d.warnings.all(),
+	}
+	if inForce := d.inForce.Load(); inForce != nil {
+		out.Files = append(out.Files, inForce.Files...)
 	}
 	out.Healthy = len(out.Warnings) == 0
 	leases, pins := d.ledger.Leases(), d.ledger.Pins()

@@ -94,11 +94,11 @@ func (d *Daemon) whyAddr(ctx context.Context, a netip.Addr) control.Why {
 	n := d.networks().Containing(a)
 	if n == nil {
 		w.Origin = "outside"
-		say("%s is outside every network of %s", a, d.opts.Config)
+		say("%s is outside every network of %s", a, d.configPath())
 		return w
 	}
 	if a == n.Gateway {
-		w.Origin, w.Source = "gateway", d.opts.Config
+		w.Origin, w.Source = "gateway", d.configPath()
 		say("%s is the gateway of network %s: the host itself", a, n.Name)
 		return w
 	}
