@@ -32,8 +32,11 @@ func (d *Daemon) putInForce(ctx context.Context, cfg *configuration, first bool)
 		d.awaitIndex(ctx)
 	}
 	d.ledger.Configure(cfg.Networks)
-	undo := d.adopt(cfg)
-	change, err := d.setPinsFromFile(ctx)
+	undo, err := d.adopt(cfg)
+	var change ledger.Change
+	if err == nil {
+		change, err = d.setPinsFromFile(ctx)
+	}
 	if err != nil {
 		undo()
 		d.nets.Store(&before)

@@ -67,7 +67,7 @@ type Daemon struct {
 	changing  chan struct{}                 // holds a token while pins or networks are being changed
 	inForce   atomic.Pointer[configuration] // nil until there is one
 	given     []ipam.Pin                    // by files that are not berth's; changed with the token held
-	givenFrom []string                      // these files, those of earlier configurations too
+	givenFrom []string                      // these files, and those of earlier configurations whose pins are in force; in order
 	nets      atomic.Pointer[ipam.Networks]
 }
 
@@ -89,6 +89,10 @@ func Run(ctx context.Context, o Options) error {
 	d.form = dnsmasqlog.New(o.Lines)
 	d.host = host.New(host.Options{Footprint: footprintPath(o.State), Log: o.Log})
 	d.files = filewatch.New(o.Log)
+	var err error
+	if d.givenFrom, err = readGiven(o.State); err != nil {
+		return err
+	}
 	cfg, err := d.loadConfig(ctx)
 	if IsOff(err) {
 		_ = notify("READY=1", "STATUS=switched off") // so that ending at once is no failure

@@ -1,7 +1,12 @@
 package daemon
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"berth/internal/ipam"
@@ -10,19 +15,55 @@ import (
 // A given pin comes from a file that is not berth's: a dhcp-host line. It counts like any other, but no
 // command changes it.
 
-// adopt makes the given pins those of a configuration, and returns what takes that back.
-// The caller holds the token.
-func (d *Daemon) adopt(c *configuration) (undo func()) {
+// adopt makes the given pins those of a configuration, and returns what takes that back. Which files give pins
+// is remembered before the ledger has them: its pins must not be taken for those of a pins file when the
+// daemon starts again with another configuration. The caller holds the token.
+func (d *Daemon) adopt(c *configuration) (undo func(), err error) {
 	pins, from := d.given, d.givenFrom
+	undo = func() { d.given, d.givenFrom = pins, from }
 	d.given = d.givenBy(c)
-	// What an earlier configuration gave is known by its file for as long as it may be in the ledger.
-	d.givenFrom = slices.Clone(from)
-	for _, file := range c.Files {
-		if file != d.opts.Pins && !slices.Contains(d.givenFrom, file) {
-			d.givenFrom = append(d.givenFrom, file)
+	var files []string
+	note := func(file string) {
+		if file != d.opts.Pins && !slices.Contains(files, file) {
+			files = append(files, file)
 		}
 	}
-	return func() { d.given, d.givenFrom = pins, from }
+	for _, p := range d.given {
+		note(p.Source.File)
+	}
+	for _, p := range d.ledger.Pins() {
+		if slices.Contains(from, p.Source.File) {
+			note(p.Source.File)
+		}
+	}
+	slices.Sort(files)
+	d.givenFrom = files
+	if slices.Equal(files, from) {
+		return undo, nil
+	}
+	if err := writeJSON(givenPath(d.opts.State), files); err != nil {
+		undo()
+		return undo, err
+	}
+	return undo, nil
+}
+
+func givenPath(state string) string { return filepath.Join(state, "given.json") }
+
+// readGiven are the files that gave pins when the daemon ran last.
+func readGiven(state string) ([]string, error) {
+	var files []string
+	data, err := os.ReadFile(givenPath(state))
+	if err == nil {
+		err = json.Unmarshal(data, &files)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &ipam.Problem{
+			Code: ipam.CodeHost, Source: ipam.Source{File: givenPath(state)}, Err: err,
+			Text: "what berth noted about pins can not be read: " + err.Error(), Hint: "rm " + givenPath(state),
+		}
+	}
+	return files, nil
 }
 
 // givenBy are the pins that a configuration gives. dnsmasq may have been told to read the pins file
@@ -32,7 +73,9 @@ func (d *Daemon) givenBy(c *configuration) []ipam.Pin {
 }
 
 // isGiven reports whether a pin in force stands in a file that is not berth's.
-func (d *Daemon) isGiven(p ipam.Pin) bool { return slices.Contains(d.givenFrom, p.Source.File) }
+func (d *Daemon) isGiven(p ipam.Pin) bool {
+	return p.Source.File != d.opts.Pins && slices.Contains(d.givenFrom, p.Source.File)
+}
 
 // own are the pins in force that are not given.
 func (d *Daemon) own() []ipam.Pin { return slices.DeleteFunc(d.ledger.Pins(), d.isGiven) }

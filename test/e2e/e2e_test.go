@@ -43,6 +43,7 @@ type server struct {
 	dir    string
 	pins   string
 	config string
+	source []string // flags that name the networks, in place of --config
 	socket string
 	cmd    *exec.Cmd
 	exited chan error
@@ -122,8 +123,12 @@ func (s *server) start() {
 func (s *server) spawn() {
 	s.t.Helper()
 	s.log = &lockedBuffer{}
-	s.cmd = exec.Command(os.Getenv(binaryPath), "serve", "--config", s.config, "--pins", s.pins,
-		"--state", filepath.Join(s.dir, "state"), "--socket", s.socket, "--log-level", "debug")
+	source := s.source
+	if source == nil {
+		source = []string{"--config", s.config}
+	}
+	s.cmd = exec.Command(os.Getenv(binaryPath), append([]string{"serve", "--pins", s.pins,
+		"--state", filepath.Join(s.dir, "state"), "--socket", s.socket, "--log-level", "debug"}, source...)...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
