@@ -75,6 +75,7 @@ func (r *reader) span(t text) (s span, isLocal bool, bad *mistake) {
 	}
 	to := from
 	if isRange {
+		second, _, _ = second.cut(',') // dnsmasq looks no further
 		if to, ok = parseAddr(second.s); !ok || to.BitLen() != from.BitLen() {
 			return s, false, wrong(second, hint, "%s is no address of the same kind", quote(second.s))
 		}

@@ -24,6 +24,9 @@ const hardwareHint = "a hardware address is six pairs of hexadecimal digits: 00:
 // that does not matter, and a group with a hyphen behind it, at the start, is an ARP hardware type.
 func readHardware(f text) (hardware, *mistake) {
 	h := hardware{text: f.plain()}
+	if addr, ok := parseAddr(f.s); ok && addr.Is6() && strings.Contains(f.s, "::") {
+		return h, wrong(f, "write it in brackets: ["+f.s+"]", "%s is taken for a hardware address, being an IPv6 address without brackets", f.s)
+	}
 	rest := f.s
 	for first := true; rest != ""; first = false {
 		end := strings.IndexAny(rest, ":- ")

@@ -101,11 +101,11 @@ func (r *reader) address6(h *host, f text) *mistake {
 		h.addrs6 = append(h.addrs6, placedAddr{addr, r.in(f.col())})
 		return nil
 	}
-	if number(bitsText) != nil || bitsText.isEmpty() || atoi(bitsText.plain()) > 128 ||
-		netip.PrefixFrom(addr, atoi(bitsText.plain())).Masked().Addr() != addr {
+	bits := atoi(bitsText.plain())
+	if number(bitsText) != nil || bitsText.isEmpty() || bits > 128 || bits > 64 && netip.PrefixFrom(addr, bits).Masked().Addr() != addr {
 		return wrong(bitsText, "write the first address of the block, and a prefix length of at most 128", "%s is no block of addresses", quote(f.s))
 	}
-	if atoi(bitsText.plain()) == 128 {
+	if bits == 128 {
 		h.addrs6 = append(h.addrs6, placedAddr{addr, r.in(f.col())})
 		return nil
 	}

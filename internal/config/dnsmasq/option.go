@@ -73,7 +73,7 @@ func (r *reader) option4(p prefixes, name, value text, hasValue, force bool) *mi
 	if bad != nil {
 		return bad
 	}
-	data, own, bad := r.encode(code, value, hasValue, p.encap != "")
+	data, own, bad := r.encode(optionValue{code, typeOf(code, name, p.encap != ""), p.encap != "", value, hasValue})
 	if bad != nil {
 		return bad
 	}

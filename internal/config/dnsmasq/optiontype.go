@@ -100,10 +100,10 @@ var optionTypes = [...]optionType{
 	{name: "server-ip-address", code: 255, form: addressList},
 }
 
-// typeOf is what is known about an option by its number; nothing is known about most.
-func typeOf(code uint8) optionType {
+// typeOf is what is known about an option, which is nothing of most, and of a number that is one within another option.
+func typeOf(code uint8, written text, isWrapped bool) optionType {
 	for _, o := range optionTypes {
-		if o.code == code {
+		if o.code == code && (!isWrapped || !isNumber(written.s)) {
 			return o
 		}
 	}

@@ -17,17 +17,23 @@ const (
 // maxOption is what one option holds.
 const maxOption = 255
 
+// optionValue is a value as it is written, and what decides how it is read.
+type optionValue struct {
+	code      uint8
+	known     optionType
+	isWrapped bool // within another option
+	value     text
+	has       bool // there is one, though maybe an empty one
+}
+
 // encode makes the bytes of an option from its value, by the same rules as dnsmasq: the type of the
-// option if it is known, else the shape of the value decides. An option in another has no known type. own
-// reports that an address is that of the host itself, which is put in when it is known.
-func (r *reader) encode(code uint8, value text, has, wrapped bool) (data []byte, own bool, bad *mistake) {
-	if !has {
+// option if it is known, else the shape of the value decides. own reports that an address is that of the
+// host itself, which is put in when it is known.
+func (r *reader) encode(v optionValue) (data []byte, own bool, bad *mistake) {
+	if !v.has {
 		return nil, false, nil
 	}
-	known := typeOf(code)
-	if wrapped {
-		known = optionType{code: code}
-	}
+	code, known, value := v.code, v.known, v.value
 	s := shapeOf(value.s)
 	switch {
 	case known.form == addressList && (!s.addresses || s.dots == 0):
@@ -35,15 +41,15 @@ func (r *reader) encode(code uint8, value text, has, wrapped bool) (data []byte,
 	case known.form == duration && s.digit:
 		data, bad = seconds(value)
 	case known.form == plainText || known.form == domainNames:
-		data, bad = textValue(known, value, wrapped)
+		data, bad = v.text()
 	case s.hex && s.groups > 1:
-		data = hexValue(value.s)
+		data = hexValue(value.s, s.groups)
 	case s.decimal && known.form != addressList:
 		data, bad = decimal(known, value, s)
 	case s.addresses:
-		data, own, bad = r.addressValue(code, value, wrapped)
+		data, own, bad = r.addressValue(v)
 	default:
-		data, bad = textValue(known, value, wrapped)
+		data, bad = v.text()
 	}
 	if bad == nil && len(data) > maxOption {
 		bad = wrong(value, "shorten it", "the option takes %d bytes; it holds %d", len(data), maxOption)
@@ -95,7 +101,8 @@ func shapeOf(s string) shape {
 	return v
 }
 
-func hexValue(s string) []byte {
+// hexValue is an octet for each pair of digits, of which there are no more than groups between colons.
+func hexValue(s string, groups int) []byte {
 	var data []byte
 	for group := range strings.SplitSeq(s, ":") {
 		for ; group != ""; group = group[min(2, len(group)):] {
@@ -103,7 +110,7 @@ func hexValue(s string) []byte {
 			data = append(data, byte(octet))
 		}
 	}
-	return data
+	return data[:min(groups, len(data))]
 }
 
 // decimal is a number, maybe with a minus sign, in as many bytes as the option, the suffix or its size wants.
@@ -157,12 +164,13 @@ func seconds(value text) ([]byte, *mistake) {
 }
 
 // addressValue is a list of addresses, and of networks as RFC 3442 writes them.
-func (r *reader) addressValue(code uint8, value text, wrapped bool) (data []byte, own bool, bad *mistake) {
-	if code == sipServer && !wrapped {
+func (r *reader) addressValue(v optionValue) (data []byte, own bool, bad *mistake) {
+	isSIP := v.code == sipServer && !v.isWrapped
+	if isSIP {
 		data = append(data, 1)
 	}
 	hasNetwork := false
-	for _, f := range value.fields() {
+	for _, f := range v.value.fields() {
 		address, bitsText, isNetwork := f.cut('/')
 		a, ok := parseAddr(address.s)
 		if !ok || !a.Is4() {
@@ -170,7 +178,7 @@ func (r *reader) addressValue(code uint8, value text, wrapped bool) (data []byte
 		}
 		octets := a.As4()
 		if !isNetwork {
-			if a.IsUnspecified() && code != sipServer && !wrapped {
+			if a.IsUnspecified() && !isSIP {
 				own = true
 			}
 			data = append(data, octets[:]...)
@@ -196,18 +204,18 @@ func (r *reader) addressValue(code uint8, value text, wrapped bool) (data []byte
 	return data, own, nil
 }
 
-// textValue is the text as it is, or names in the encoding of RFC 1035.
-func textValue(known optionType, value text, wrapped bool) ([]byte, *mistake) {
-	if wrapped || known.code != domainSearch && known.code != sipServer {
-		return []byte(value.plain()), nil
+// text is the text as it is, or names in the encoding of RFC 1035.
+func (v optionValue) text() ([]byte, *mistake) {
+	if v.isWrapped || v.code != domainSearch && v.code != sipServer {
+		return []byte(v.value.plain()), nil
 	}
 	var data []byte
 	seen := make(map[string]int) // where each name begins
-	if known.code == sipServer {
+	if v.code == sipServer {
 		data = append(data, 0)
 		seen = nil // RFC 3361 does not compress
 	}
-	for _, f := range value.fields() {
+	for _, f := range v.value.fields() {
 		if f.isEmpty() {
 			break
 		}

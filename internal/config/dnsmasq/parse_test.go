@@ -1,0 +1,5 @@
+package dnsmasq_test
+
+import "testing/fstest"
+
+var machineless = fstest.MapFS{}
