@@ -23,7 +23,8 @@ const (
 
 // watch notes a file or a folder that the configuration depends on.
 func (r *reader) watch(name string) {
-	if !slices.Contains(r.c.Files, name) {
+	if !r.watched[name] {
+		r.watched[name] = true
 		r.c.Files = append(r.c.Files, name)
 	}
 }

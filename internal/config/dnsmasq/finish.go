@@ -2,7 +2,6 @@ package dnsmasq
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -97,7 +96,13 @@ func (r *reader) eachIn(l later, read func(text) *mistake) {
 	}
 }
 
+// each reads the lines of a file, the first time that it is named.
 func (r *reader) each(l later, read func(text) *mistake) {
+	kind := strings.TrimSuffix(strings.TrimSuffix(l.directive, "file"), "dir") + " " + l.path
+	if r.done[kind] {
+		return
+	}
+	r.done[kind] = true
 	data, bad := r.fetch(l.path, l.at)
 	if bad != nil {
 		r.problems.add(bad)
@@ -189,16 +194,4 @@ func (r *reader) addEther(h host, hw hardware) {
 		return
 	}
 	r.hosts = append(r.hosts, h)
-}
-
-// inHostsFiles is the IPv4 address that a hosts file gives to a name, and where: a dhcp-host without an address gets it.
-func (r *reader) inHostsFiles(name string) (netip.Addr, ipam.Source) {
-	if name == "" {
-		return netip.Addr{}, ipam.Source{}
-	}
-	if r.known4 == nil {
-		r.readHostsFiles()
-	}
-	found := r.known4[name]
-	return found.addr, found.at
 }

@@ -1,6 +1,7 @@
 package dnsmasq
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -8,6 +9,25 @@ import (
 )
 
 const hostsFile = "/etc/hosts"
+
+// inHostsFiles is the IPv4 address that a hosts file gives to a name, and where: a dhcp-host without an
+// address gets it, unless another one has it.
+func (r *reader) inHostsFiles(name string) (netip.Addr, ipam.Source) {
+	if name == "" {
+		return netip.Addr{}, ipam.Source{}
+	}
+	if r.known4 == nil {
+		r.readHostsFiles()
+		for _, h := range r.hosts {
+			r.taken[h.addr] = true
+		}
+	}
+	found := r.known4[name]
+	if r.taken[found.addr] {
+		return netip.Addr{}, ipam.Source{}
+	}
+	return found.addr, found.at
+}
 
 // readHostsFiles notes the first IPv4 address of each name in the files in the style of hosts(5). What is wrong
 // in them is for whoever answers DNS from them to say.

@@ -22,15 +22,20 @@ func (r *reader) pin(h host) {
 		r.unserveAt(h.at, byPort, "%s is not pinned; the line is for those with the tag %s", orThe(who, "the host"), quote(h.tags[0].plain()))
 		return
 	}
+	if !h.addr.IsValid() {
+		h.addr, h.addrAt = r.inHostsFiles(h.name)
+	}
 	holders, bad := h.holders()
-	if bad != "" {
-		r.unserveAt(h.at, "pin the guest by its name: "+pinHint, "%s is not pinned: %s", orThe(who, "the host"), bad)
-		return
+	for _, b := range bad {
+		r.unserveAt(h.at, "pin the guest by its name: "+pinHint, "%s is not pinned: %s", b.who, b.why)
 	}
 	if len(holders) == 0 {
-		r.unpinned(h, who)
+		if len(bad) == 0 {
+			r.unpinned(h)
+		}
 		return
 	}
+	who = orThe(h.name, holders[0].String())
 	if !h.addr.IsValid() && len(h.addrs6) == 0 {
 		r.withoutAddress(h, who)
 		return
@@ -78,43 +83,38 @@ func orThe(who, otherwise string) string {
 }
 
 // holders are those who may have the address. A line with a hardware address or a client-id is for nobody who
-// just has the name.
-func (h host) holders() (holders []ipam.Holder, bad string) {
+// just has the name. bad are those that no pin is for.
+func (h host) holders() (holders []ipam.Holder, bad []unpinnable) {
 	for _, hw := range h.macs {
-		mac, why := hw.mac()
-		if why != "" {
-			bad = why
-			continue
+		if mac, why := hw.mac(); why == "" {
+			holders = append(holders, ipam.ByMAC(mac))
+		} else {
+			bad = append(bad, unpinnable{hw.text, why})
 		}
-		holders = append(holders, ipam.ByMAC(mac))
 	}
 	switch {
-	case len(holders) > 0:
-		return holders, ""
 	case len(h.macs) > 0:
-		return nil, bad
+		return holders, bad
 	case h.clientID != "":
-		return nil, "it is for whoever sends the client-id " + quote(h.clientID)
+		return nil, []unpinnable{{h.who(), "it is for whoever sends the client-id " + quote(h.clientID)}}
 	case h.name != "":
-		return []ipam.Holder{ipam.ByName(h.name)}, ""
+		return []ipam.Holder{ipam.ByName(h.name)}, nil
 	}
-	return nil, ""
+	return nil, nil
 }
 
+// unpinnable is one who gets no pin, and why.
+type unpinnable struct{ who, why string }
+
 // unpinned lists a line that names nobody.
-func (r *reader) unpinned(h host, who string) {
+func (r *reader) unpinned(h host) {
 	if h.addr.IsValid() || len(h.addrs6) > 0 || h.lease != 0 {
 		r.unserveAt(h.at, pinHint, "the line does not say whose it is")
 	}
 }
 
-// withoutAddress handles a host that has none: it may be in a hosts file.
+// withoutAddress lists what a line would do that gives no address.
 func (r *reader) withoutAddress(h host, who string) {
-	if addr, at := r.inHostsFiles(h.name); addr.IsValid() {
-		h.addr, h.addrAt = addr, at
-		r.pin(h)
-		return
-	}
 	var would []string
 	if h.name != "" && len(h.macs) > 0 {
 		would = append(would, fmt.Sprintf("call %s %s", h.macs[0].text, h.name))

@@ -51,7 +51,7 @@ func (r *reader) dhcpRange(value text) *mistake {
 	case len(fields) > 1 && fields[1].s == "proxy":
 		r.unserve(fields[1], "leave PXE to another server", "the range is not honoured; it would answer PXE clients of another DHCP server")
 	case !r.applies(tags):
-		r.unserve(value, byPort, "the range is not honoured; it would be for those with the tag %s", tags[0].s)
+		r.unserve(value, byPort, "the range is not honoured; it would be for those with the tag %s", quote(tags[0].plain()))
 	default:
 		r.c.Ranges = append(r.c.Ranges, g)
 	}

@@ -3,6 +3,7 @@ package dnsmasq
 import (
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -26,16 +27,19 @@ type reader struct {
 	included []fs.FileInfo          // the files of the configuration itself, as the system knows them
 	read     []string               // and their names
 	depth    int
-	total    int64 // bytes read
+	total    int64           // bytes read
+	watched  map[string]bool // what Config.Files has
 
 	hosts       []host
 	options     map[uint8]ipam.Option
 	aliases     map[string]ipam.Source
 	tags        map[string]bool       // those that some line asks for
 	set         []placed              // those that some line sets
+	taken       map[netip.Addr]bool   // by some host
 	known4      map[string]placedAddr // from hosts files; nil: not read yet
 	rangeDomain string                // of a domain= with a range that the bridge lies in
 	later       []later
+	done        map[string]bool // which of them have been read
 }
 
 // later is a file that dnsmasq reads when it is done with its configuration.
@@ -52,7 +56,7 @@ func newReader(command Command, files fs.FS) *reader {
 		index: make(map[string]*directive),
 		c:     &Config{Domain: strings.ToLower(strings.Trim(command.Domain, "."))},
 		said:  make(map[string]ipam.Source), options: make(map[uint8]ipam.Option),
-		aliases: make(map[string]ipam.Source), tags: make(map[string]bool),
+		aliases: make(map[string]ipam.Source), tags: make(map[string]bool), watched: make(map[string]bool), done: make(map[string]bool), taken: make(map[netip.Addr]bool),
 	}
 	for i := range r.known {
 		r.index[r.known[i].name] = &r.known[i]
