@@ -263,3 +263,34 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestReadField(t *testing.T) {
+	tests := []struct {
+		name string
+		text string
+		want pinfile.Field
+		bad  string // what the problem says, with its column
+	}{
+		{"a name", "Cent01.", pinfile.Field{Name: "cent01"}, ""},
+		{"a hardware address", "0:16:3E:1:2:3", pinfile.Field{MAC: ipam.MAC{0, 0x16, 0x3e, 1, 2, 3}}, ""},
+		{"an address", "10.64.177.101", pinfile.Field{Addr: netip.MustParseAddr("10.64.177.101")}, ""},
+		{"a lease time", "45m", pinfile.Field{Lease: 45 * time.Minute}, ""},
+		{"no lease time by its final dot", "45m.", pinfile.Field{Name: "45m"}, ""},
+		{"a mistaken address", "10.64.177.300", pinfile.Field{}, `:1 "10.64.177.300" is no IPv4 address`},
+		{"a blank", "cent 01", pinfile.Field{}, `:5 "cent 01" is no name: it has a blank`},
+		{"a control character", "cent\x01", pinfile.Field{}, ":5 control character 0x01 stands in the line"},
+		{"nothing", "", pinfile.Field{}, ":1 the field is empty"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, bad := pinfile.ReadField(tt.text)
+			have := ""
+			if bad != nil {
+				have = fmt.Sprintf(":%d %s", bad.Source.Col, bad.Text)
+			}
+			if got != tt.want || have != tt.bad {
+				t.Errorf("%+v, %q", got, have)
+			}
+		})
+	}
+}

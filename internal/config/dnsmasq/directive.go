@@ -98,7 +98,6 @@ func unneeded() []directive {
 		{name: "cache-size", arity: optional, once: true, check: number},
 		{name: "clear-on-reload"},
 		{name: "dhcp-client-update"},
-		{name: "dhcp-fqdn"},
 		{name: "dhcp-ignore-clid"},
 		{name: "dhcp-no-override"},
 		{name: "dhcp-rapid-commit"},

@@ -24,18 +24,18 @@ type Command struct {
 
 // Config is what the files say.
 type Config struct {
-	Pins    []ipam.Pin    // addresses of hosts; of two for one holder the last one counts, as in ipam.ResolvePins
-	Pins6   []ipam.Pin    // the same for IPv6; an address whose upper half is zero is to be completed by the subnet's prefix
-	Ranges  []Range       //
+	Pins    []ipam.Pin // addresses of hosts; of two for one holder the last one counts, as in ipam.ResolvePins
+	Pins6   []ipam.Pin // the same for IPv6; an address whose upper half is zero is to be completed by the subnet's prefix
+	Ranges  []Range
 	Options []ipam.Option // those that every client gets, in order of code, one for each
 
-	Records     []Record //
+	Records     []Record
 	HostsFiles  []string // files and folders beside /etc/hosts, in the style of hosts(5)
 	NoHosts     bool     // leave /etc/hosts out
 	Domain      string   // of all guests; "" when none is set
 	ExpandHosts bool     // names of hosts files get the domain, too
 
-	Servers      []Server //
+	Servers      []Server
 	LocalDomains []string // whose names are never forwarded; "" is that of names without a dot
 	ResolvFiles  []string // instead of /etc/resolv.conf
 	NoResolv     bool     // Servers only

@@ -8,8 +8,6 @@ import (
 	"berth/internal/ipam"
 )
 
-const ethersFile = "/etc/ethers"
-
 // finish reads what dnsmasq reads when it is done with its configuration, and decides what only the whole
 // of it tells.
 func (r *reader) finish() {
@@ -59,7 +57,7 @@ func (r *reader) afterwards() {
 		r.each(l, func(t text) *mistake { return r.serverLine(t) })
 	}
 	if r.c.ReadEthers {
-		r.each(later{path: ethersFile, at: r.said["read-ethers"]}, r.ether)
+		r.readEthers()
 	}
 	for _, l := range r.expand(files["dhcp-hostsfile"]) {
 		r.each(l, r.hostLine)
@@ -139,59 +137,4 @@ func (r *reader) serverLine(t text) *mistake {
 		return r.server(s.value)
 	}
 	return r.reverseServer(s.value)
-}
-
-// ether reads a line of ethers(5): a hardware address, and a name or an IPv4 address.
-func (r *reader) ether(t text) *mistake {
-	macText, who, ok := t.cut(' ')
-	if t.s[0] == '+' {
-		return nil // a reference to NIS
-	}
-	if !ok {
-		return wrong(t, "write it like 00:16:3e:01:02:03 cent01", "the line lacks a name or an address")
-	}
-	hw, bad := readHardware(macText)
-	if bad != nil {
-		return bad
-	}
-	if len(hw.octets) != len(ipam.MAC{}) || hw.wildcards > 0 {
-		return wrong(macText, hardwareHint, "%s is no Ethernet address", quote(macText.plain()))
-	}
-	h := host{at: r.in(t.col()), macs: []hardware{hw}}
-	if strings.Trim(who.s, ".0123456789") == "" {
-		addr, ok := parseAddr(who.s)
-		if !ok {
-			return wrong(who, "write four numbers of at most 255, like 10.64.177.101", "%s is no IPv4 address", quote(who.plain()))
-		}
-		h.addr, h.addrAt = addr, r.in(who.col())
-	} else if h.name, bad = parseName(who, "host name"); bad != nil {
-		return bad
-	}
-	r.addEther(h, hw)
-	return nil
-}
-
-// addEther gives the hardware address to the host that has the name or the address already, or the address to
-// the one that has the hardware address and nothing else.
-func (r *reader) addEther(h host, hw hardware) {
-	for i := range r.hosts {
-		known := &r.hosts[i]
-		if h.addr.IsValid() && known.addr == h.addr || h.name != "" && known.name == h.name {
-			known.macs = []hardware{hw}
-			return
-		}
-	}
-	for i := range r.hosts {
-		known := &r.hosts[i]
-		if len(known.macs) != 1 || known.macs[0].wildcards > 0 || string(known.macs[0].octets) != string(hw.octets) {
-			continue
-		}
-		if h.addr.IsValid() {
-			known.addr, known.addrAt = h.addr, h.addrAt
-		} else {
-			known.name = h.name
-		}
-		return
-	}
-	r.hosts = append(r.hosts, h)
 }

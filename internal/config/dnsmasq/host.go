@@ -17,16 +17,17 @@ type placed struct {
 
 // host is what one line of dhcp-host, of a hosts file, or of the ethers file says.
 type host struct {
-	at       ipam.Source
-	name     string
-	macs     []hardware
-	clientID string // as written; "*" is not kept
-	addr     netip.Addr
-	addrAt   ipam.Source
-	addrs6   []placedAddr
-	lease    time.Duration
-	tags     []text // that the client must have
-	ignore   bool
+	at         ipam.Source
+	name       string
+	macs       []hardware
+	clientID   string // as written; "*" is not kept
+	addr       netip.Addr
+	addrAt     ipam.Source
+	addrs6     []placedAddr
+	lease      time.Duration
+	tags       []text // that the client must have
+	ignore     bool
+	fromEthers bool
 }
 
 type placedAddr struct {

@@ -33,6 +33,7 @@ func lost() []directive {
 		{name: "dhcp-broadcast", arity: optional, lost: "broadcast the replies to some clients", hint: "clients that need it set the broadcast flag (RFC 2131 §4.1)"},
 		{name: "dhcp-circuitid", arity: needs, lost: "set a tag by a relay's circuit-id", hint: byPort},
 		{name: "dhcp-duid", arity: needs, once: true, lost: "set the server's DUID", hint: "clients accept any; delete the line"},
+		{name: "dhcp-fqdn", lost: "publish the names of guests with their domain only", hint: "berth publishes both NAME and NAME.DOMAIN"},
 		{name: "dhcp-generate-names", arity: optional, lost: "make up names for clients that have none", hint: "guests are known by their own names; pin the others with a name"},
 		{name: "dhcp-ignore", arity: needs, lost: "leave clients without an answer", hint: byPort},
 		{name: "dhcp-ignore-names", arity: optional, lost: "ignore the names that some clients send", hint: "berth trusts no name that a client sends, unless trust-hostname is set"},

@@ -4,8 +4,8 @@ package dnsmasq
 type optionType struct {
 	name     string
 	code     uint8
-	size     int  // of a number, in bytes; 0: as many as it takes
-	form     form //
+	size     int // of a number, in bytes; 0: as many as it takes
+	form     form
 	internal bool // it can be set by its number only
 }
 

@@ -122,12 +122,12 @@ func TestHosts(t *testing.T) {
 			pins:  []string{"b 10.64.177.2", "a 10.64.177.1", "y 10.64.177.3", "z 10.64.177.4", "u 10.64.177.5"}},
 		{name: "no file of hosts", text: "dhcp-hostsfile=/h\ndhcp-hostsdir=/d", problems: []string{`c:1:16: "/h" does not exist`, `c:2:15: "/d" does not exist`}},
 		{name: "ethers", text: "read-ethers\ndhcp-host=cent01,10.64.177.101\ndhcp-host=cent02,10.64.177.102\ndhcp-host=00:16:3e:00:00:03,1h",
-			files: machine("/etc/ethers", "# x\n00:16:3e:00:00:01 cent01\n0:16:3e:0:0:2\t10.64.177.102\n00:16:3e:00:00:03 10.64.177.103\n00:16:3e:00:00:04   10.64.177.104\n+ x\nnonsense\n00:16:3e:00:00:05 10.64.177.300\n00:16:3e:00:00 x\n00:16:3e:00:00:06 cent06\n"),
+			files: machine("/etc/ethers", "# x\n00:16:3e:00:00:01 cent01\n0:16:3e:0:0:2\t10.64.177.102\n00:16:3e:00:00:03 10.64.177.103\n00:16:3e:00:00:04   10.64.177.104\n+ x\nnonsense\n00:16:3e:00:00:05 10.64.177.300\n00:16:3e:00:00 x\n00:16:3e:00:00:06 cent06\n00:16:3e:00:00:07 10.64.177.104\n"),
 			pins: []string{"00:16:3e:00:00:01 10.64.177.101 called cent01", "00:16:3e:00:00:02 10.64.177.102 called cent02",
 				"00:16:3e:00:00:03 10.64.177.103 for 1h0m0s", "00:16:3e:00:00:04 10.64.177.104"},
 			unserved: []string{"/etc/ethers:10:1: the line for cent06 has no address; it would call 00:16:3e:00:00:06 cent06"},
 			problems: []string{"/etc/ethers:7:1: the line lacks a name or an address", `/etc/ethers:8:19: "10.64.177.300" is no IPv4 address`,
-				`/etc/ethers:9:1: "00:16:3e:00:00" is no Ethernet address`}},
+				`/etc/ethers:9:1: "00:16:3e:00:00" is no Ethernet address`, "/etc/ethers:11:19: 10.64.177.104 has a line already, at /etc/ethers:5:1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
