@@ -48,10 +48,14 @@ func (d *Daemon) putInForce(ctx context.Context, cfg *configuration, first bool)
 	d.inForce.Store(cfg)
 	d.watch(nil)
 	d.form.Set(cfg.Log == config.LogDnsmasq)
-	if err := d.dhcp.set(ctx, cfg.Networks); err != nil && first {
+	err = d.dhcp.set(ctx, cfg.Networks)
+	if err != nil && first {
 		return change, err
 	}
 	d.dns.SetNetworks(cfg.Networks)
+	if !first { // in force, but not served: whoever asked for it must hear of it, as status will say too
+		change.Problems = slices.Concat(change.Problems, problemsOf(err), d.dns.Problems())
+	}
 	d.resolved.Set(d.links())
 	d.mirror.nudge()
 	d.warnings.set("config", cfg.Warnings)
@@ -142,6 +146,7 @@ func (d *Daemon) Reload(ctx context.Context, dryRun bool) (control.Outcome, erro
 		return control.Outcome{}, err
 	}
 	d.warnings.set("apply", nil)
+	d.warnings.set("saved pins", nil)
 	out := d.outcome(whole, change, d.reconciler.Execute(whole, change.Moves), began)
 	_, err = d.readPins() // what the caller saved may not be in force: a file that can not be read changes nothing
 	return out, err

@@ -67,6 +67,8 @@ func (s *dhcpServers) set(ctx context.Context, nets ipam.Networks) error {
 			if problem == nil {
 				problem = err
 			}
+		case <-server.done: // the daemon ends
+			return s.ctx.Err()
 		case <-ctx.Done():
 			return ctx.Err()
 		}

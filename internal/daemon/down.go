@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"berth/internal/control"
 	"berth/internal/dns/resolved"
 	"berth/internal/firewall"
 	"berth/internal/host"
 	"berth/internal/ipam"
+	"berth/internal/ledger"
 )
 
 // DownOptions is what Down needs.
@@ -31,6 +33,13 @@ func Down(ctx context.Context, o DownOptions) ([]string, error) {
 			Hint: "stop it first: systemctl stop berth; then: berth down",
 		}
 	case errors.As(err, &problem) && problem.Code == ipam.CodeDenied:
+		return nil, err
+	}
+	lock, err := ledger.Lock(o.State) // a daemon may answer elsewhere, or hang
+	switch {
+	case err == nil:
+		defer lock.Close()
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
 	path := footprintPath(o.State)

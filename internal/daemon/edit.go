@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -83,6 +84,7 @@ func (d *Daemon) changePins(ctx context.Context, edit func() ([]pinfile.Edit, er
 		out.Results[i].Steps = append([]control.Step{{Step: "stored", AtUS: stored.Sub(o.began).Microseconds()}}, out.Results[i].Steps...)
 	}
 	d.lead(whole, &out, o)
+	out.Warnings = append(out.Warnings, d.alsoUsed(whole, o.subjects)...)
 	var settled <-chan struct{}
 	for _, done := range outcomes {
 		if len(o.subjects) > 0 && done.Network == o.subjects[0].net.Name && done.Holder == o.subjects[0].holder {
@@ -125,7 +127,11 @@ func (d *Daemon) edit(ctx context.Context, edits []pinfile.Edit, dryRun bool) (c
 		return change, false, err
 	}
 	if change, err = d.setPins(ctx, now); err != nil {
-		if back := pinfile.Replace(d.opts.Pins, now.text, was.text); back != nil {
+		back := pinfile.Replace(d.opts.Pins, now.text, before)
+		if was.absent && back == nil {
+			back = os.Remove(d.opts.Pins)
+		}
+		if back != nil {
 			err = errors.Join(err, fmt.Errorf("take the refused pin back out of the file: %w", back))
 		}
 	}

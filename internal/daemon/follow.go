@@ -90,11 +90,11 @@ func (d *Daemon) savedPins(ctx context.Context) {
 	defer d.release()
 	change, err := d.setPinsFromFile(ctx)
 	if err != nil {
-		d.warnings.set("apply", problemsOf(err))
+		d.warnings.set("saved pins", problemsOf(err))
 		d.log.Error("pins not applied; those from before stay in force", "err", err)
 		return
 	}
-	d.warnings.set("apply", nil)
+	d.warnings.set("saved pins", nil)
 	d.outcome(ctx, change, d.reconciler.Execute(ctx, change.Moves), began)
 }
 

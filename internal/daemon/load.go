@@ -26,7 +26,7 @@ func (d *Daemon) readPins() (*pinsFile, error) {
 	}
 	f := &pinsFile{text: text}
 	if len(text) == 0 {
-		if _, err := os.Lstat(d.opts.Pins); os.IsNotExist(err) {
+		if _, err := os.Stat(d.opts.Pins); os.IsNotExist(err) { // a link that leads nowhere, too
 			f.absent = true
 			f.text = pinfile.Format(d.own())
 		}

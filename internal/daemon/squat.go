@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"berth/internal/control"
@@ -49,4 +51,38 @@ func squatters(guests []control.Guest) ipam.Problems {
 		}
 	}
 	return problems
+}
+
+// maxLooked is how many ports a network may have for a command to look at all of them.
+const maxLooked = 256
+
+// alsoUsed warns, in the reply to a command, of other guests that use a subject's pinned address.
+func (d *Daemon) alsoUsed(ctx context.Context, subjects []subject) ipam.Problems {
+	var problems ipam.Problems
+	for _, s := range subjects {
+		for _, p := range d.pinsOf(s.holder) {
+			if !s.net.Subnet.Contains(p.Addr) || d.portsOf(s.net) > maxLooked {
+				continue
+			}
+			for _, v := range d.reconciler.Observe(ctx, s.net) {
+				if v.Holder == s.holder || ipam.ByMAC(v.Guest.MAC) == p.Holder || !slices.Contains(v.Addrs, p.Addr) {
+					continue
+				}
+				problems = append(problems, &ipam.Problem{
+					Code: ipam.CodeConflict, Text: fmt.Sprintf("%s (port %s) uses %s too, which nobody gave it: both answer", v.Holder, v.Guest.Port, p.Addr),
+					Hint: fmt.Sprintf("take it away inside %s, or: berth pin %s another", v.Holder, s.holder),
+				})
+			}
+		}
+	}
+	return problems
+}
+
+func (d *Daemon) portsOf(n *ipam.Network) (ports int) {
+	for _, g := range d.index.Snapshot() {
+		if g.Bridge == n.Name {
+			ports++
+		}
+	}
+	return ports
 }

@@ -41,11 +41,7 @@ func (d *Daemon) networkStatus(n *ipam.Network, pins []ipam.Pin, leases []ipam.L
 		Name: n.Name, Gateway: netip.PrefixFrom(n.Gateway, n.Subnet.Bits()), Range: n.Range.String(),
 		Domain: n.Domain, NAT: n.NAT, Resolver: d.resolved.State(n.Name),
 	}
-	for _, g := range d.index.Snapshot() {
-		if g.Bridge == n.Name {
-			s.Ports++
-		}
-	}
+	s.Ports = d.portsOf(n)
 	used := make(map[netip.Addr]bool)
 	for _, p := range pins {
 		if n.Subnet.Contains(p.Addr) {

@@ -39,8 +39,9 @@ func ownersOf(port uint16) []owner {
 	}
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	var found []owner
+	self := fmt.Sprintf("/proc/%d", os.Getpid()) // has the port for other networks
 	for _, dir := range processes {
-		if holdsAny(dir, sockets) {
+		if dir != self && holdsAny(dir, sockets) {
 			found = append(found, describe(dir))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -125,6 +126,16 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	l.journal = j
 	loading.finish(o.Now())
 	return l, nil
+}
+
+// Lock keeps every process from opening the ledger in dir until it is closed. It fails with an
+// *ipam.Problem when one has it open, and with fs.ErrNotExist when there is no such directory.
+func Lock(dir string) (io.Closer, error) {
+	lock, err := journal.Lock(dir)
+	if err != nil {
+		return nil, openProblem(dir, err)
+	}
+	return lock, nil
 }
 
 func openProblem(dir string, err error) error {

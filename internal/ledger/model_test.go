@@ -391,7 +391,7 @@ func (m *machine) startOrStop(t *rapid.T) {
 func (m *machine) arrive(t *rapid.T) {
 	c := m.guest(t)
 	delete(m.model.moving, c.Holder)
-	m.bench.Arrive(br, c.Holder)
+	m.bench.Arrive(br, c.Holder, netip.Addr{})
 	if _, runs := m.model.running[c.Holder]; !runs {
 		return
 	}

@@ -16,14 +16,34 @@ func (l *Ledger) Depart(network string, h ipam.Holder, from netip.Addr) {
 	l.shown.depart(key{network, h}, from)
 }
 
-// Arrive makes the names of h answer the address that it shall have: it has it now, or it does
-// not run any more, or it will not be moved.
-func (l *Ledger) Arrive(network string, h ipam.Holder) {
+// Arrive makes the names of h answer the address that it shall have: it has at now; or, with an
+// invalid at, it does not run any more, or will not be moved. It has no effect when h shall have
+// another address than at by now: then it has not arrived.
+func (l *Ledger) Arrive(network string, h ipam.Holder, at netip.Addr) {
 	l.show.Lock()
 	defer l.show.Unlock()
 	k := key{network, h}
+	if shall := l.shown.wanted(k); at.IsValid() && shall.IsValid() && shall != at {
+		return
+	}
 	l.shown.arrive(k)
 	l.shown.wake(k)
+}
+
+// wanted is the address that k shall have; invalid when none is known.
+func (s *shown) wanted(k key) netip.Addr {
+	b := s.books[k.network]
+	if b == nil {
+		return netip.Addr{}
+	}
+	lease := b.leases[k.holder]
+	if p := b.pinFor(k.holder, pinMACOf(k.holder, lease)); p != nil {
+		return p.Addr
+	}
+	if lease != nil {
+		return lease.Addr
+	}
+	return netip.Addr{}
 }
 
 func (s *shown) depart(k key, from netip.Addr) {

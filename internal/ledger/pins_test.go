@@ -26,7 +26,7 @@ func TestPinWinsOverALease(t *testing.T) {
 	b.answers("cent01", a.String())
 	b.answers("holder", a.String()) // it runs, and has it still
 	b.reverse(a.String(), "holder")
-	b.Arrive(br, ipam.ByName("holder"))
+	b.Arrive(br, ipam.ByName("holder"), netip.Addr{})
 	b.answers("holder", e.Addr.String())
 	b.reverse(a.String(), "cent01")
 	b.crash()
@@ -73,11 +73,11 @@ func TestSwapAndCycleAreOneStep(t *testing.T) {
 	b.answers("a", "10.9.0.11")
 	b.answers("b", "10.9.0.12")
 	b.reverse("10.9.0.12", "b")
-	b.Arrive(br, ipam.ByName("a"))
+	b.Arrive(br, ipam.ByName("a"), netip.Addr{})
 	b.answers("a", "10.9.0.12")
 	b.answers("b", "10.9.0.12") // both, for this moment
-	b.Arrive(br, ipam.ByName("b"))
-	b.Arrive(br, ipam.ByName("c"))
+	b.Arrive(br, ipam.ByName("b"), netip.Addr{})
+	b.Arrive(br, ipam.ByName("c"), netip.Addr{})
 	b.reverse("10.9.0.12", "a")
 	b.answers("c", "10.9.0.11")
 	if e := b.Entitled(br, client("a")); e.Acked != addr("10.9.0.11") {
@@ -272,7 +272,7 @@ func TestWaitAcked(t *testing.T) {
 	b.pin("c=10.9.0.50")
 	done := make(chan error, 1)
 	go func() { done <- b.WaitAcked(t.Context(), br, ipam.ByName("c"), addr("10.9.0.50")) }()
-	b.Arrive(br, ipam.ByName("c")) // wakes it, but that is not an ACK
+	b.Arrive(br, ipam.ByName("c"), netip.Addr{}) // wakes it, but that is not an ACK
 	b.lease(client("d"))
 	select {
 	case err := <-done:

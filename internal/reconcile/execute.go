@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -27,10 +29,28 @@ type Outcome struct {
 // Execute carries out the reassignments as one step and returns when every running
 // guest really has its address, or could not be moved and is as it was. The
 // outcomes are in the order of moves.
+// A guest that could not be moved before and is in the way of one of them is tried once more,
+// too; its outcome follows.
 func (r *Reconciler) Execute(ctx context.Context, moves []ipam.Reassignment) []Outcome {
 	r.changing.Lock()
 	defer r.changing.Unlock()
+	return r.execute(ctx, moves)
+}
+
+// retry is Execute for what nobody asked for just now: a guest that failed a moment ago is left alone.
+func (r *Reconciler) retry(ctx context.Context, moves []ipam.Reassignment) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	moves = slices.DeleteFunc(moves, func(m ipam.Reassignment) bool { return !r.mayTry(m.Network, m.Holder) })
+	if len(moves) > 0 {
+		r.execute(ctx, moves)
+	}
+}
+
+// execute is Execute with changing held.
+func (r *Reconciler) execute(ctx context.Context, moves []ipam.Reassignment) []Outcome {
 	began := time.Now()
+	moves = r.withBlockers(moves)
 	outcomes := make([]Outcome, len(moves))
 	var requests []move.Request
 	var index []int // of the outcome, for each request
@@ -41,7 +61,7 @@ func (r *Reconciler) Execute(ctx context.Context, moves []ipam.Reassignment) []O
 		}
 		req, ok := r.request(ctx, m, &outcomes[i])
 		if !ok {
-			r.ledger.Arrive(m.Network, m.Holder)
+			r.stay(m, &outcomes[i])
 			continue
 		}
 		requests = append(requests, req)
@@ -52,7 +72,7 @@ func (r *Reconciler) Execute(ctx context.Context, moves []ipam.Reassignment) []O
 	results := move.DoAll(ctx, requests, func(i int) {
 		if i < len(index) {
 			m := outcomes[index[i]].Reassignment
-			r.ledger.Arrive(m.Network, m.Holder)
+			r.ledger.Arrive(m.Network, m.Holder, m.To)
 		}
 	})
 	for i, res := range results {
@@ -62,11 +82,16 @@ func (r *Reconciler) Execute(ctx context.Context, moves []ipam.Reassignment) []O
 		}
 		o := &outcomes[index[i]]
 		o.Steps, o.Lost, o.Took, o.Err = res.Steps, res.Lost, time.Since(began), res.Err
-		r.record(o)
-		if o.Err != nil && len(o.Had) > 0 {
-			r.ledger.Depart(o.Network, o.Holder, o.Had[0]) // its name had switched before the move failed
+		if errors.Is(o.Err, guest.ErrGone) { // it gets its address when it starts again
+			o.Err, o.Running = nil, false
+			r.ledger.Arrive(o.Network, o.Holder, netip.Addr{})
+			continue
 		}
-		if o.Err == nil {
+		r.record(o)
+		switch {
+		case o.Err != nil && len(o.Had) > 0:
+			r.ledger.Depart(o.Network, o.Holder, o.Had[0]) // its name had switched before the move failed
+		case o.Err == nil:
 			r.log.Info("guest moved", "network", o.Network, "name", o.Holder, "addr", o.To, "from", o.Had, "dur", o.Took)
 			o.Settled = r.settle(ctx, requests[i].Guest, o.Reassignment)
 		}
@@ -87,12 +112,8 @@ func (r *Reconciler) request(ctx context.Context, m ipam.Reassignment, o *Outcom
 	if slices.Contains(v.Addrs, m.To) {
 		return req, false
 	}
-	from := v.Addrs
+	from := r.leaves(v, m)
 	switch {
-	case slices.Contains(v.Addrs, m.From):
-		from = []netip.Addr{m.From}
-	case len(v.Addrs) > 1:
-		from = v.Addrs[:1]
 	case len(v.Addrs) == 0 && r.clientOf(ctx, g) != NoClient:
 		// Its DHCP client is about to ask, and will be given the address then.
 		o.Settled = r.settle(ctx, g, m)
@@ -102,6 +123,30 @@ func (r *Reconciler) request(ctx context.Context, m ipam.Reassignment, o *Outcom
 		Guest: g, From: from, To: m.To,
 		Bits: n.Subnet.Bits(), Gateway: n.Gateway, Drain: m.Drain,
 	}, true
+}
+
+// stay is for who is not moved: it does not run, or has its address, or is about to ask for it.
+func (r *Reconciler) stay(m ipam.Reassignment, o *Outcome) {
+	if o.Running && len(o.Had) > 0 {
+		r.ledger.Arrive(m.Network, m.Holder, m.To)
+		return
+	}
+	r.ledger.Arrive(m.Network, m.Holder, netip.Addr{})
+}
+
+// leaves is which of a guest's addresses the new one comes in place of: the one it is moved from, or
+// the one that DHCP gave it, or its only one. Of several that nobody here gave it, all stay.
+func (r *Reconciler) leaves(v View, m ipam.Reassignment) []netip.Addr {
+	lease, _ := r.ledger.Lease(m.Network, m.Holder)
+	for _, a := range []netip.Addr{lease.Acked, lease.Addr, m.From} {
+		if a.IsValid() && slices.Contains(v.Addrs, a) {
+			return []netip.Addr{a}
+		}
+	}
+	if len(v.Addrs) > 1 {
+		return nil
+	}
+	return v.Addrs
 }
 
 // isDue reports whether the address still is the holder's.
@@ -127,10 +172,19 @@ func (r *Reconciler) drain(ctx context.Context, outcomes []Outcome, index []int)
 		}
 		wg.Go(func() {
 			if err := r.ledger.Drain(ctx, m.Network, m.From, m.Holder, until.Add(m.Drain)); err != nil {
-				r.log.Error("old address not kept free while it drains", "network", m.Network, "addr", m.From, "err", err)
+				r.log.Log(ctx, drainLevel(err), "old address not kept free while it drains", "network", m.Network, "addr", m.From, "err", err)
 			}
 		})
 	}
+}
+
+// drainLevel is how bad it is: that an address is somebody else's by now is no trouble.
+func drainLevel(err error) slog.Level {
+	var p *ipam.Problem
+	if errors.As(err, &p) && p.Code == ipam.CodeConflict {
+		return slog.LevelDebug
+	}
+	return slog.LevelError
 }
 
 // find is the plugged-in guest that holds addresses as h on its own NIC.

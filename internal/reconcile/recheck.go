@@ -93,7 +93,7 @@ func (r *Reconciler) recheckAll(ctx context.Context) {
 			}
 		}
 		if len(moves) > 0 {
-			r.Execute(ctx, moves)
+			r.retry(ctx, moves)
 		}
 	}
 }
@@ -107,6 +107,7 @@ func (r *Reconciler) drifts(ctx context.Context, k key) (m ipam.Reassignment, dr
 		return m, false
 	}
 	v := r.look(ctx, n, g)
+	r.nameTruly(ctx, []View{v})
 	e := r.ledger.Entitled(n.Name, clientOn(g))
 	if !e.Addr.IsValid() || len(v.Addrs) == 0 || slices.Contains(v.Addrs, e.Addr) {
 		return m, false

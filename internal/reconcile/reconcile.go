@@ -20,7 +20,7 @@ type Ledger interface {
 	Lease(network string, h ipam.Holder) (ipam.Lease, bool)
 	Owner(network string, a netip.Addr) (ipam.Holder, ipam.Origin, bool)
 	Entitled(network string, c ipam.Client) ipam.Entitlement
-	Arrive(network string, h ipam.Holder)
+	Arrive(network string, h ipam.Holder, at netip.Addr)
 	Depart(network string, h ipam.Holder, from netip.Addr)
 	Drain(ctx context.Context, network string, a netip.Addr, h ipam.Holder, until time.Time) error
 	Draining(network string, a netip.Addr) ipam.Holder
@@ -43,6 +43,7 @@ type Reconciler struct {
 
 	changing sync.Mutex     // held while guests are being moved
 	queue    chan clientKey // of whom to tell
+	slots    chan struct{}  // a token for each client being looked for or told
 	checks   rechecks
 
 	mu      sync.Mutex
@@ -64,6 +65,7 @@ func New(l Ledger, g Guests, nets func() ipam.Networks, log *slog.Logger) *Recon
 	return &Reconciler{
 		ledger: l, guests: g, nets: nets, log: log,
 		queue:    make(chan clientKey, 1024),
+		slots:    make(chan struct{}, observers),
 		telling:  make(map[clientKey]*settling),
 		answered: make(map[clientKey]time.Time),
 		checks:   rechecks{wake: make(chan struct{}, 1)},
@@ -117,20 +119,21 @@ func (r *Reconciler) heal(ctx context.Context) {
 	for _, n := range r.nets() {
 		views = append(views, r.Observe(ctx, n)...)
 	}
-	if due := Plan(views, r.ledger.Pins(), r.nets(), r.mayTry); len(due) > 0 {
-		r.Execute(ctx, due)
+	r.nameTruly(ctx, views)
+	due := Plan(views, r.ledger.Pins(), r.nets(), r.mayTry)
+	if due = append(due, r.overdue(due)...); len(due) > 0 {
+		r.retry(ctx, due)
 	}
 }
 
 // forget drops what was known of a guest that is gone.
 func (r *Reconciler) forget(g guest.Guest) {
+	r.ledger.Arrive(g.Bridge, HolderOf(g), netip.Addr{}) // it has no other address any more
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.clients, clientKey{g.Namespace.Inode, g.NIC})
-	delete(r.answered, clientKey{g.Namespace.Inode, g.NIC})
+	k := clientKey{g.Namespace.Inode, g.NIC}
+	delete(r.clients, k)
+	delete(r.answered, k)
 	delete(r.trouble, key{g.Bridge, HolderOf(g)})
-	if s := r.telling[clientKey{g.Namespace.Inode, g.NIC}]; s != nil && s.cancel != nil {
-		s.cancel()
-		delete(r.telling, clientKey{g.Namespace.Inode, g.NIC})
-	}
+	r.giveUpLocked(k)
 }

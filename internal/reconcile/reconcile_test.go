@@ -57,7 +57,7 @@ func (l *fakeLedger) Entitled(_ string, c ipam.Client) ipam.Entitlement {
 	}
 	return ipam.Entitlement{}
 }
-func (l *fakeLedger) Arrive(_ string, h ipam.Holder) {
+func (l *fakeLedger) Arrive(_ string, h ipam.Holder, _ netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.arrived = append(l.arrived, h.String())

@@ -34,7 +34,7 @@ type settling struct {
 
 	// Guarded by the reconciler's mu.
 	move    ipam.Reassignment // the latest
-	waiters []chan struct{}   // closed when the client knows
+	waiters []chan struct{}   // closed when the client knows, or nobody will tell it
 	cancel  context.CancelFunc
 }
 
@@ -60,7 +60,7 @@ func (r *Reconciler) settle(_ context.Context, g guest.Guest, m ipam.Reassignmen
 	case r.queue <- k:
 	default:
 		r.log.Warn("too many guests are settling; this one waits for its own renewal", "network", m.Network, "name", m.Holder)
-		delete(r.telling, k)
+		r.giveUpLocked(k)
 	}
 	return done
 }
@@ -69,20 +69,13 @@ func (r *Reconciler) settle(_ context.Context, g guest.Guest, m ipam.Reassignmen
 func (r *Reconciler) settleAll(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, observers)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case k := <-r.queue:
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
 			wg.Go(func() {
 				told, knows := r.tell(ctx, k)
-				<-slots
 				if !knows && ctx.Err() == nil {
 					r.waitForRenewal(ctx, k, told)
 				}
@@ -98,7 +91,12 @@ func (r *Reconciler) tell(ctx context.Context, k clientKey) (m ipam.Reassignment
 	if s == nil {
 		return m, true
 	}
+	// Held only for what costs something: a client that does not answer keeps nobody else waiting.
+	if !r.takeSlot(ctx) {
+		return m, false
+	}
 	c := client.Detect(ctx, s.guest)
+	r.freeSlot()
 	r.mu.Lock()
 	r.clients[k] = c.Name()
 	r.mu.Unlock()
@@ -113,7 +111,11 @@ func (r *Reconciler) tell(ctx context.Context, k clientKey) (m ipam.Reassignment
 			return m, r.finish(k, m)
 		}
 		before, _ := r.ledger.Lease(m.Network, m.Holder)
+		if !r.takeSlot(ctx) {
+			return m, false
+		}
 		err := c.Settle(ctx)
+		r.freeSlot()
 		if errors.Is(err, client.ErrWait) {
 			return m, false // this one is not to be told: it converges at its next renewal
 		}
@@ -246,7 +248,34 @@ func (r *Reconciler) requeueLocked(k clientKey) bool {
 	case r.queue <- k:
 		return true
 	default:
-		delete(r.telling, k)
+		r.giveUpLocked(k)
 		return false
 	}
 }
+
+// giveUpLocked lets those go who wait for a client that nobody will tell: they look for themselves
+// how far it is.
+func (r *Reconciler) giveUpLocked(k clientKey) {
+	s := r.telling[k]
+	if s == nil {
+		return
+	}
+	if s.cancel != nil {
+		s.cancel()
+	}
+	for _, w := range s.waiters {
+		close(w)
+	}
+	delete(r.telling, k)
+}
+
+func (r *Reconciler) takeSlot(ctx context.Context) bool {
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *Reconciler) freeSlot() { <-r.slots }

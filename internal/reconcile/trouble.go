@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"berth/internal/ipam"
@@ -9,7 +10,8 @@ import (
 
 // trouble is a guest that could not be moved.
 type trouble struct {
-	to    netip.Addr
+	move  ipam.Reassignment
+	had   []netip.Addr // which it still has
 	err   error
 	since time.Time
 	next  time.Time
@@ -37,7 +39,7 @@ func (r *Reconciler) record(o *Outcome) {
 		t = &trouble{since: now}
 		r.trouble[k] = t
 	}
-	t.err, t.to = o.Err, o.To
+	t.err, t.move, t.had = o.Err, o.Reassignment, o.Had
 	t.next = now.Add(min(retryFirst<<min(t.tries, 10), retryMost))
 	t.tries++
 	r.log.Warn("guest not moved", "network", o.Network, "name", o.Holder, "addr", o.To, "err", o.Err)
@@ -76,11 +78,44 @@ func (r *Reconciler) Troubles() []Unmoved {
 	var all []Unmoved
 	for k, t := range r.trouble {
 		g, plugged := r.find(k.network, k.holder)
-		if !plugged || !r.isDue(ipam.Reassignment{Network: k.network, Holder: k.holder, MAC: g.MAC, To: t.to}) {
+		if !plugged || !r.isDue(ipam.Reassignment{Network: k.network, Holder: k.holder, MAC: g.MAC, To: t.move.To}) {
 			delete(r.trouble, k)
 			continue
 		}
-		all = append(all, Unmoved{k.network, k.holder, t.to, t.err})
+		all = append(all, Unmoved{k.network, k.holder, t.move.To, t.err})
+	}
+	return all
+}
+
+// overdue are the guests that could not be moved and may be tried again, without those in due.
+func (r *Reconciler) overdue(due []ipam.Reassignment) []ipam.Reassignment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var again []ipam.Reassignment
+	for k, t := range r.trouble {
+		isIn := slices.ContainsFunc(due, func(m ipam.Reassignment) bool { return m.Network == k.network && m.Holder == k.holder })
+		if !isIn && !time.Now().Before(t.next) {
+			again = append(again, t.move)
+		}
+	}
+	return again
+}
+
+// withBlockers adds, to moves, those of guests that could not be moved before and still have an
+// address that one of moves takes: only in one step with theirs it may be taken.
+func (r *Reconciler) withBlockers(moves []ipam.Reassignment) []ipam.Reassignment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.trouble) == 0 {
+		return moves
+	}
+	all := slices.Clip(moves)
+	for k, t := range r.trouble {
+		isIn := slices.ContainsFunc(moves, func(m ipam.Reassignment) bool { return m.Network == k.network && m.Holder == k.holder })
+		blocks := slices.ContainsFunc(moves, func(m ipam.Reassignment) bool { return m.Network == k.network && slices.Contains(t.had, m.To) })
+		if !isIn && blocks {
+			all = append(all, t.move)
+		}
 	}
 	return all
 }

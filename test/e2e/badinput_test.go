@@ -3,10 +3,12 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"berth/internal/control"
@@ -93,6 +95,71 @@ func TestFailedStartLeavesAnEarlierBerthsWork(t *testing.T) {
 	}
 	if out, err := s.run("down", "--state", s.dir+"/nowhere"); err == nil || !strings.Contains(out, "hint: ") {
 		t.Errorf("down without the record: %v, %s", err, out)
+	}
+}
+
+func TestDownBesideADaemonOnAnotherSocket(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	other := *s
+	other.socket = s.dir + "/elsewhere"
+	out, err := other.run("down", "--state", s.dir+"/state")
+	if err == nil || !strings.Contains(out, "hint: ") {
+		t.Errorf("down: %v, %s", err, out)
+	}
+	netnstest.Run(t, "ip", "link", "show", bridge)
+}
+
+func TestDanglingLinkKeepsThePins(t *testing.T) {
+	s := prepare(t, baseConfig, "")
+	real := filepath.Join(s.dir, "mnt")
+	if err := os.Mkdir(real, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, real+"/pins", "web,10.64.177.50\n")
+	if err := os.Remove(s.pins); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(real+"/pins", s.pins); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	if have := s.guest("web").Pinned; len(have) != 1 {
+		t.Fatalf("pinned %v", have)
+	}
+	if err := os.Rename(real, real+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	s.await("the warning", func() bool { return strings.Contains(s.must("status"), "the file is gone") })
+	if have := s.guest("web").Pinned; len(have) != 1 {
+		t.Errorf("a link that leads nowhere took the pins away: %v", have)
+	}
+}
+
+func TestReloadSaysWhatIsNotServed(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	netnstest.Bridge(t, "br1", "10.64.178.1/24")
+	another := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if cerr := c.Control(func(fd uintptr) {
+			err = syscall.SetsockoptString(int(fd), syscall.SOL_SOCKET, syscall.SO_BINDTODEVICE, "br1")
+		}); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	conn, err := another.ListenPacket(t.Context(), "udp4", ":67")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	write(t, s.config, baseConfig+"[network.br1]\nipv4 = \"10.64.178.1/24\"\nupstream = []\n")
+	s.await("the network", func() bool { return strings.Contains(s.must("status"), "10.64.178.1/24") })
+	if out := s.must("status"); !strings.Contains(out, "port 67 on br1") || !strings.Contains(out, "not healthy") {
+		t.Errorf("status:\n%s", out)
+	}
+	write(t, s.pins, "web,10.64.177.50\n")
+	s.await("the pin", func() bool { return s.guest("web").Name != "" })
+	if out := s.must("status"); !strings.Contains(out, "port 67 on br1") {
+		t.Errorf("a save of the pins hid the warning:\n%s", out)
 	}
 }
 

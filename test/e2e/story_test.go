@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +107,85 @@ func TestSquattersAreNamed(t *testing.T) {
 		t.Errorf("note %q", note)
 	}
 	s.await("the warning", func() bool { return strings.Contains(s.must("status"), "thief (port vthief of br0) uses 10.64.177.50") })
+}
+
+// TestAFailedMoveTellsNoLies has a guest that drops ARP for its pin, and then goes away.
+func TestAFailedMoveTellsNoLies(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	b := addBox(t, "cent01", "")
+	old := s.awaitState("cent01", control.Dynamic).Configured[0].String()
+	b.Run(t, "sh", "-c", "echo 8 >/proc/sys/net/ipv4/conf/eth0/arp_ignore")
+	out, err := s.run("pin", "cent01", "10.64.177.101")
+	if exitCode(err) != 1 || !strings.Contains(out, "could not be moved") || !strings.Contains(out, "hint: ") {
+		t.Errorf("pin: %v, %s", err, out)
+	}
+	if have := lookup(t, "cent01.lxd"); have != old {
+		t.Errorf("DNS answers %q, want %s, which it has", have, old)
+	}
+	if g := s.guest("cent01"); g.State != control.Drift || len(g.Draining) != 0 {
+		t.Errorf("state %+v", g)
+	}
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
+	netnstest.Run(t, "ip", "link", "del", b.Port)
+	s.awaitState("cent01", control.Stopped)
+	await(t, "DNS to answer the pin of who does not run", func() bool { return lookup(t, "cent01.lxd") == "10.64.177.101" })
+	if have := reverse(t, old); have != "" {
+		t.Errorf("the address it left still has the name %q", have)
+	}
+}
+
+// TestEvictionThatFailsMakesNoDuplicate pins the address of a guest that can not be moved away.
+func TestEvictionThatFailsMakesNoDuplicate(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	a, b := addBox(t, "a", ""), addBox(t, "b", "")
+	wanted := s.awaitState("a", control.Dynamic).Configured[0].String()
+	s.awaitState("b", control.Dynamic)
+	// It neither answers at another address nor listens to its DHCP client's renewal.
+	a.Run(t, "sh", "-c", "echo 8 >/proc/sys/net/ipv4/conf/eth0/arp_ignore")
+	if out, err := s.run("pin", "b", wanted); err == nil {
+		t.Errorf("the pin succeeded: %s", out)
+	}
+	for range 20 {
+		_, _ = s.run("pin", "b", wanted) // as impatient people do
+		if slices.Contains(a.addresses(t), wanted+"/24") && slices.Contains(b.addresses(t), wanted+"/24") {
+			t.Fatalf("both have %s", wanted)
+		}
+	}
+}
+
+func TestDNSIsTrueWhileAGuestDrifts(t *testing.T) {
+	s := serve(t, baseConfig, "web,10.64.177.70\n")
+	g := netnstest.AddGuest(t, bridge, "web", "")
+	s.await("it to be plugged in", func() bool { return s.guest("web").Port != "" })
+	g.Run(t, "ip", "addr", "add", "10.64.177.71/24", "dev", "eth0")
+	s.awaitState("web", control.Settled) // moved by the patrol, at once after it was plugged in
+	if have := lookup(t, "web.lxd"); have != "10.64.177.70" {
+		t.Errorf("DNS answers %q", have)
+	}
+}
+
+func TestWaitEndsWhenTheGuestGoes(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	b := addBox(t, "cent01", "")
+	s.awaitState("cent01", control.Dynamic)
+	if err := b.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan string, 1)
+	go func() {
+		out, _ := s.run("pin", "cent01", "10.64.177.101", "--wait", "settled")
+		done <- out
+	}()
+	s.await("the move", func() bool { return slices.Contains(b.addresses(t), "10.64.177.101/24") })
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
+	netnstest.Run(t, "ip", "link", "del", b.Port)
+	select {
+	case <-done:
+	case <-time.After(15 * time.Second):
+		t.Error("--wait settled still waits for a guest that is gone")
+	}
 }
 
 func TestUnpinOfAMereNameLeavesNothing(t *testing.T) {

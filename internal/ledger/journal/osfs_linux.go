@@ -35,6 +35,10 @@ func commandOf(pid int) string {
 	return " (" + strings.TrimSpace(string(comm)) + ")"
 }
 
+// Lock keeps every other process from opening the journal in dir until it is closed. The error is
+// a *LockedError when one has it open.
+func Lock(dir string) (io.Closer, error) { return osFS{}.Lock(dir) }
+
 // osFS is the machine's own file system.
 type osFS struct{}
 
