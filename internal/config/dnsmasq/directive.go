@@ -23,16 +23,6 @@ type directive struct {
 	hint  string
 }
 
-// find is the directive called name, or nil.
-func find(all []directive, name string) *directive {
-	for i := range all {
-		if all[i].name == name {
-			return &all[i]
-		}
-	}
-	return nil
-}
-
 func names(all []directive) []string {
 	var known []string
 	for _, d := range all {
