@@ -135,6 +135,7 @@ func (d *Daemon) run(ctx context.Context, cfg *configuration, listener net.Liste
 		return err
 	}
 	d.takeover = !footprint.IsZero() || present
+	absent := absentBridges(cfg.Networks)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	tasks, ctx := errgroup.WithContext(ctx)
@@ -143,6 +144,8 @@ func (d *Daemon) run(ctx context.Context, cfg *configuration, listener net.Liste
 		_ = tasks.Wait() // ended by cancel; why it could not start is in err
 		if !d.takeover { // what guests rely on already stays, as after any stop
 			err = d.takeBack(err)
+		} else if len(absent) > 0 {
+			err = errors.Join(err, host.TakeBack(footprintPath(d.opts.State), absent))
 		}
 		return err
 	}
@@ -194,6 +197,17 @@ func (d *Daemon) bringUp(ctx context.Context, tasks *errgroup.Group, cfg *config
 		return nil
 	})
 	return nil
+}
+
+// absentBridges are the networks whose bridge does not exist yet: nobody can be plugged into one.
+func absentBridges(nets ipam.Networks) []string {
+	var names []string
+	for _, n := range nets {
+		if _, err := net.InterfaceByName(n.Name); err != nil {
+			names = append(names, n.Name)
+		}
+	}
+	return names
 }
 
 // takeBack undoes what a first start did before it failed.

@@ -95,6 +95,34 @@ func downTables(ctx context.Context, record Footprint) ([]step, error) {
 	return steps, nil
 }
 
+// TakeBack takes away the bridges called names and forgets them: those that a start made which
+// then failed. Everything else of the footprint at path stays.
+func TakeBack(path string, names []string) error {
+	record, err := ReadFootprint(path)
+	if err != nil {
+		return err
+	}
+	seen, err := observe(record)
+	if err != nil {
+		return err
+	}
+	var kept []BridgeFootprint
+	var errs error
+	for _, b := range record.Bridges {
+		if !b.Created || !slices.Contains(names, b.Name) {
+			kept = append(kept, b)
+			continue
+		}
+		for _, s := range downBridge(b, seen) {
+			if s.do != nil {
+				errs = errors.Join(errs, problem(s.text, s.do()))
+			}
+		}
+	}
+	record.Bridges = kept
+	return errors.Join(errs, record.write(path))
+}
+
 func downBridge(b BridgeFootprint, seen Observed) []step {
 	link, exists := seen.Links[b.Name]
 	if !exists {

@@ -163,6 +163,29 @@ func TestReloadSaysWhatIsNotServed(t *testing.T) {
 	}
 }
 
+// TestFailedStartOfANewNetworkLeavesNoBridge adds a network to a configuration that served before; port 67 is taken
+// by then.
+func TestFailedStartOfANewNetworkLeavesNoBridge(t *testing.T) {
+	s := serve(t, baseConfig, "")
+	b := addBox(t, "cent01", "")
+	s.awaitState("cent01", control.Dynamic)
+	s.stop()
+	startDnsmasq(t, "--port=0", "--interface="+bridge, "--dhcp-range=10.64.177.200,10.64.177.220")
+	out, err := func() (string, error) {
+		write(t, s.config, baseConfig+"[network.br3]\nipv4 = \"10.64.179.1/24\"\nupstream = []\n")
+		return s.run("serve", "--config", s.config, "--pins", s.pins, "--state", s.dir+"/state", "--socket", s.socket)
+	}()
+	if err == nil || !strings.Contains(out, "port 67") {
+		t.Errorf("serve: %v, %s", err, out)
+	}
+	if links := netnstest.Run(t, "ip", "-br", "link"); strings.Contains(links, "br3") || !strings.Contains(links, bridge) {
+		t.Errorf("links after the failed start:\n%s", links)
+	}
+	if !b.ping(gateway) {
+		t.Error("the guest is cut off")
+	}
+}
+
 func TestServeLeavesAFileThatIsNoSocket(t *testing.T) {
 	s := prepare(t, baseConfig, "")
 	write(t, s.socket, "precious")
